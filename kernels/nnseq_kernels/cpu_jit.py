@@ -1,0 +1,174 @@
+"""cpu_jit: numba.njit with a cache on disk that knows the text of everything a kernel calls.
+
+Numba's own `cache=True` looks at the kernel's file alone: edit a function that the kernel imports
+from another file and the old machine code runs on. Here one compiled function is one file, named
+by a hash of
+
+    what every name in the kernel stands for, and in the functions that it calls, and so on: the
+    function and the text of its whole source file, or the value of the constant,
+    the argument types, the compiler options, Numba's version and the processor.
+
+So nothing is ever stale, nothing is overwritten, and processes may share the folder. It is
+$NUMBA_CACHE_DIR, or `nnseq` in the user's cache folder. Where it cannot be written, kernels are
+compiled anew in each process and one warning says so.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import os
+import pickle
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numba
+from numba.core import compiler, serialize
+from numba.core.caching import _Cache
+
+SELF_CONTAINED = {"numba", "numpy", "math", "builtins"}  # versioned with Numba, not by their text
+
+
+def cpu_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function with numba.njit(**options), cached as this module says."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(**options)(function)
+        dispatcher._cache = TextCache(dispatcher.py_func, repr(sorted(options.items())))
+        return dispatcher
+
+    return decorate
+
+
+def cache_folder() -> Path:
+    """The folder that compiled kernels are kept in."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen) / "nnseq"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "nnseq" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+class TextCache(_Cache):  # type: ignore[misc]  # Numba has no types
+    """The cache of one dispatcher; Numba asks it for, and hands it, compiled signatures."""
+
+    def __init__(self, function: Callable[..., Any], options: str) -> None:
+        self.function, self.options = function, options
+        self.enabled = True
+
+    @property
+    def cache_path(self) -> str:
+        return str(cache_folder())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled signature, or None where it is not in the cache."""
+        target_context.refresh()
+        if not self.enabled:
+            return None
+        try:
+            data = self._file(sig, target_context.codegen()).read_bytes()
+            payload = pickle.loads(data)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None  # not there, or not whole: compile it
+        return compiler.CompileResult._rebuild(target_context, *payload)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write a compiled signature: to a new file first, so that readers see all or nothing."""
+        if not self.enabled or data.lifted or data.library.has_dynamic_globals:
+            return
+        path = self._file(sig, data.codegen)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(serialize.dumps(data._reduce()))
+                os.replace(partial, path)
+            except BaseException:
+                os.unlink(partial)
+                raise
+        except OSError as error:
+            _warn_once(path.parent, error.strerror or str(error))
+
+    def enable(self) -> None:
+        self.enabled = True
+
+    def disable(self) -> None:
+        self.enabled = False
+
+    def flush(self) -> None:
+        for path in cache_folder().glob(f"{self._stem()}-*.nbc"):
+            path.unlink(missing_ok=True)
+
+    def _file(self, sig: Any, codegen: Any) -> Path:
+        key = repr((text_hash(self.function), self.options, str(sig), codegen.magic_tuple()))
+        digest = hashlib.sha256(f"{key}{numba.__version__}".encode()).hexdigest()[:24]
+        return cache_folder() / f"{self._stem()}-{digest}.nbc"
+
+    def _stem(self) -> str:
+        module = self.function.__module__.rpartition(".")[2]
+        name = self.function.__qualname__.replace("<locals>.", "")
+        return f"{module}.{name}"
+
+
+def text_hash(function: Callable[..., Any]) -> str:
+    """Hash the text of every file that function reaches, and the constants it reads."""
+    digest = hashlib.sha256()
+    for part in sorted(set(_reached(function))):
+        digest.update(part.encode())
+    return digest.hexdigest()
+
+
+def _reached(function: Callable[..., Any]) -> Iterator[str]:
+    """Yield what each name in a function stands for, and the text behind it, transitively."""
+    stack: list[tuple[str, Any]] = [("", function)]
+    seen: set[tuple[str, int]] = set()
+    while stack:
+        name, value = stack.pop()
+        value = getattr(value, "py_func", value)  # a dispatcher stands for its function
+        if (name, id(value)) in seen:
+            continue
+        seen.add((name, id(value)))
+        if isinstance(value, (FunctionType, ModuleType)):
+            if value.__name__.partition(".")[0] in SELF_CONTAINED or _home(value) in SELF_CONTAINED:
+                continue
+            yield f"{name} = {getattr(value, '__qualname__', value.__name__)}"
+            yield _file_text(value)
+        if isinstance(value, FunctionType):
+            code = value.__code__
+            cells = (cell.cell_contents for cell in value.__closure__ or ())
+            stack += zip(code.co_freevars, cells, strict=True)
+            stack += ((name, value.__globals__.get(name)) for name in _names(code))
+        elif isinstance(value, (bool, int, float, str, tuple)):
+            yield f"{name} = {value!r}"
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _home(value: Any) -> str:
+    return str(getattr(value, "__module__", "") or "").partition(".")[0]
+
+
+@functools.cache
+def _file_text(value: FunctionType | ModuleType) -> str:
+    return Path(inspect.getfile(value)).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _warn_once(folder: Path, reason: str) -> None:
+    warnings.warn(
+        f"compiled kernels cannot be kept in {folder} ({reason}), so every process compiles them "
+        f"again; set NUMBA_CACHE_DIR to a folder that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )

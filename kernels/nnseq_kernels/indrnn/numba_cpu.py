@@ -1,0 +1,137 @@
+"""IndRNN on the CPU: the whole sequence in one compiled loop, parallel over the B·H columns.
+
+Column n = b·H + j is one unit of one sequence, and no column touches another: a thread takes a
+block of neighbouring columns through all of time. A row of the block is contiguous memory, the
+state of the block stays in the L1 cache, and every entry of a, h, dh and da is read or written
+once. Equations (1)-(6) are those of nnseq/cells/indrnn.py, with the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+
+from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.indrnn.pointwise import pair
+from nnseq_kernels.indrnn.saved import Saved
+
+Array = Any  # numpy.ndarray
+
+COLUMNS = 2048  # the most columns of a block: five float32 rows of it fit in 48 KB of L1
+FEWEST = 64  # below this, splitting a row costs more in partial cache lines than a thread gains
+
+
+def forward(
+    a: Array, u: Array, h0: Array, mask: Array | None, *, act: str, step_clip: float
+) -> tuple[tuple[Array, Array], Saved]:
+    """Same contract as nnseq.cells.indrnn.forward."""
+    a, u, h0 = (np.ascontiguousarray(x) for x in (a, u, h0))
+    mask = None if mask is None else np.ascontiguousarray(mask)
+    T, B, H = a.shape
+    h = np.empty_like(a)
+    if a.size:
+        loop, _ = _loops(act, a.dtype)
+        columns = a.reshape(T, -1), np.tile(u, B), h0.reshape(-1), mask, h.reshape(T, -1)
+        loop(*columns, H, *_blocks(B * H))
+    h_T = (h[-1] if T else h0).copy()
+    return (h, h_T), Saved(h, u, h0, mask, act, step_clip)
+
+
+def backward(
+    saved: Saved, dh: Array | None, dh_T: Array | None
+) -> tuple[Array, Array, Array, None]:
+    """Same contract as nnseq.cells.indrnn.backward."""
+    h, u, h0, mask, act, step_clip = saved
+    T, B, H = h.shape
+    da = np.empty_like(h)
+    du = np.zeros_like(h0)  # (B, H): one sum over t per column; summed over b at the end
+    carry = np.zeros_like(h0) if dh_T is None else np.array(dh_T, order="C")
+    if h.size:
+        dh = None if dh is None else np.ascontiguousarray(dh).reshape(T, -1)
+        _, loop = _loops(act, h.dtype)
+        clip = h.dtype.type(step_clip if step_clip > 0 else np.inf)
+        loop(
+            *(h.reshape(T, -1), np.tile(u, B), h0.reshape(-1), mask, dh, clip),
+            *(da.reshape(T, -1), du.reshape(-1), carry.reshape(-1), H, *_blocks(B * H)),
+        )
+    return da, du.sum(axis=0), carry, None
+
+
+def _blocks(columns: int) -> tuple[int, int]:
+    """Split the columns: (number of blocks, columns of each); a multiple of the threads if it can."""
+    threads = numba.get_num_threads()
+    blocks = max(1, min(threads, columns // FEWEST))
+    blocks *= -(-columns // (blocks * COLUMNS))
+    return blocks, -(-columns // blocks)
+
+
+@cache
+def _loops(act: str, dtype: Any) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile the two loops over time with the pair of this act and dtype inside."""
+    activate, undo = pair(act, dtype)
+
+    @cpu_jit()
+    def forward_row(a_t, u, h_prev, h_t):  # type: ignore[no-untyped-def]
+        for n in range(u.size):
+            h_t[n] = activate(a_t[n] + u[n] * h_prev[n])  # (1), (2)
+
+    @cpu_jit()
+    def backward_row(g_t, u, h_prev, h_t, clip, da_t, du):  # type: ignore[no-untyped-def]
+        for n in range(u.size):
+            da = undo(g_t[n], h_t[n])  # (4)
+            da_t[n] = clip if da > clip else -clip if da < -clip else da
+        for n in range(u.size):
+            du[n] += da_t[n] * h_prev[n]  # (5)
+            g_t[n] = da_t[n] * u[n]  # (6): what g_t holds from here on is the carry
+
+    @cpu_jit(parallel=True)
+    def forward_loop(a, u, h0, mask, h, H, blocks, width):  # type: ignore[no-untyped-def]
+        for k in numba.prange(blocks):
+            for t in range(a.shape[0]):
+                h_prev = h[t - 1] if t > 0 else h0
+                n0 = k * width
+                while n0 < min((k + 1) * width, u.size):
+                    n1 = _end_of_run(n0, min((k + 1) * width, u.size), mask, H)
+                    if mask is not None and not mask[t, n0 // H]:
+                        h[t, n0:n1] = h_prev[n0:n1]  # (3)
+                    else:
+                        forward_row(a[t, n0:n1], u[n0:n1], h_prev[n0:n1], h[t, n0:n1])
+                    n0 = n1
+
+    @cpu_jit(parallel=True)
+    def backward_loop(  # type: ignore[no-untyped-def]
+        h, u, h0, mask, dh, clip, da, du, carry, H, blocks, width
+    ):
+        for k in numba.prange(blocks):
+            for t in range(h.shape[0] - 1, -1, -1):
+                h_prev = h[t - 1] if t > 0 else h0
+                n0 = k * width
+                while n0 < min((k + 1) * width, u.size):
+                    n1 = _end_of_run(n0, min((k + 1) * width, u.size), mask, H)
+                    g_t = carry[n0:n1]
+                    if dh is not None:
+                        _add_row(g_t, dh[t, n0:n1])
+                    if mask is not None and not mask[t, n0 // H]:
+                        da[t, n0:n1] = 0  # and the carry stays g_t
+                    else:
+                        h_t, da_t = h[t, n0:n1], da[t, n0:n1]
+                        backward_row(g_t, u[n0:n1], h_prev[n0:n1], h_t, clip, da_t, du[n0:n1])
+                    n0 = n1
+
+    return forward_loop, backward_loop
+
+
+@cpu_jit()
+def _end_of_run(n0, n1, mask, H):  # type: ignore[no-untyped-def]
+    """The columns from n0 that one step treats alike: all, or with a mask one sequence's."""
+    return n1 if mask is None else min(n1, (n0 // H + 1) * H)
+
+
+@cpu_jit()
+def _add_row(g_t, dh_t):  # type: ignore[no-untyped-def]
+    for n in range(g_t.size):
+        g_t[n] += dh_t[n]
