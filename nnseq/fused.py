@@ -16,8 +16,8 @@ class FusedOp(Op):
 
     takes_none = True
 
-    def __init__(self, reference: Implementation) -> None:
-        self.name, self.reference = reference.name, reference
+    def __init__(self, name: str, reference: Implementation, inexact: str) -> None:
+        self.name, self.reference, self.inexact = name, reference, inexact
 
     def forward(self, *arrays: Any, **options: Any) -> Any:
         implementation = kernels_for(self.name, arrays[0], self.reference)
@@ -59,15 +59,13 @@ def fused_op(
     Returns:
         A function of Tensors, arrays or None, and of options. Arrays only in, arrays out.
     """
-    reference = Implementation(name, forward, backward)
+    reference = Implementation("reference", forward, backward)
 
     def call(*inputs: Any, **options: Any) -> Any:
         plain = [x.data if isinstance(x, Node) else x for x in inputs]
         arrays, options = prepare(*plain, **options)
-        op = FusedOp(reference)
-        op.inexact = inexact(**options)
         same = [x if a is p else a for x, p, a in zip(inputs, plain, arrays, strict=True)]
-        return op.run(*same, **options)
+        return FusedOp(name, reference, inexact(**options)).run(*same, **options)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = forward.__doc__

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array
-from nnseq.tape import Node
+from nnseq.tape import Node, Slot, backward_pass
 from nnseq.tensor import Tensor, grad
 
 EPSILON = 1e-6
@@ -52,7 +52,7 @@ def gradcheck(
     Raises:
         GradcheckError: names the input, the index and both values.
         TypeError: a float input is not float64.
-        ValueError: an op on the way clips its gradient on purpose, or no output depends on an input.
+        ValueError: an op on the way clips its gradient on purpose, or nothing depends on an input.
     """
     for xs, ys, dys, which in _cases(f, inputs, rng):
         for i, dx in _claimed(xs, ys, dys):
@@ -86,8 +86,8 @@ def gradcheck_directional(
             length = np.sqrt(sum(float((e * e).sum()) for e in v.values()))
             v = {i: e / length for i, e in v.items()}
             measured = _slope(f, xs, {i: eps * e for i, e in v.items()}, dys) / eps
-            along = sum(float((claimed[i] * v[i]).sum()) for i in v)
-            _compare(f"a random direction, {which}", np.array(along), np.array(measured), rtol, atol)
+            along = np.array(sum(float((claimed[i] * v[i]).sum()) for i in v))
+            _compare(f"a random direction, {which}", along, np.array(measured), rtol, atol)
 
 
 def gradgradcheck(
@@ -117,7 +117,7 @@ def _cases(f: Callable[..., Any], inputs: Sequence[Any], rng: np.random.Generato
     xs, ys = _evaluate(f, inputs)
     number = len(ys)
     if number == 0 or not any(y.requires_grad for y in ys):
-        raise ValueError("gradcheck: no output depends on a float input, so there is nothing to check")
+        raise ValueError("gradcheck: no output depends on a float input; there is nothing to check")
     yield xs, ys, [rng.standard_normal(y.shape) for y in ys], "all outputs"
     for k in range(number if number > 1 else 0):
         xs, ys = _evaluate(f, inputs)
@@ -143,12 +143,14 @@ def _evaluate(f: Callable[..., Any], inputs: Sequence[Any]) -> tuple[list[Any], 
 
 def _claimed(xs: list[Any], ys: Sequence[Tensor], dys: Sequence[Array | None]) -> Any:
     """Yield (i, what backward claims for input i); zeros where an input has no influence."""
-    used = [(y, dy) for y, dy in zip(ys, dys, strict=True) if dy is not None and y.requires_grad]
-    for k, (y, dy) in enumerate(used):
-        y.backward(dy, retain_graph=k + 1 < len(used))
+    starts: dict[Slot, Array] = {}
+    for y, dy in zip(ys, dys, strict=True):
+        if dy is not None and y.requires_grad:
+            starts[y.slot] = starts[y.slot] + dy if y.slot in starts else dy
+    grads = backward_pass(starts, None, retain_graph=False, create_graph=False)
     for i, x in enumerate(xs):
         if isinstance(x, Tensor) and x.requires_grad:
-            yield i, np.zeros(x.shape) if x.grad is None else x.grad
+            yield i, np.asarray(grads.get(x, np.zeros(x.shape)))
 
 
 def _slope(
@@ -188,7 +190,7 @@ def _refuse_inexact(ys: Sequence[Tensor]) -> None:
     while stack:
         op = stack.pop()
         if op.inexact:
-            raise ValueError(f"gradcheck: {op.name}: {op.inexact}, so backward is not its derivative")
+            raise ValueError(f"gradcheck: {op.name}: {op.inexact}; that is not a derivative")
         makers = {edge[0] for edge in op.edges if isinstance(edge, tuple)} - seen
         seen |= makers
         stack += makers

@@ -166,7 +166,7 @@ def _index_part(part: Any) -> Any:
     part = np.asarray(part) if isinstance(part, list) else _data(part)
     if hasattr(part, "dtype") and part.dtype.kind not in "iub":
         if part.size:
-            raise TypeError(f"indexing: got an index of dtype {part.dtype}, expected integers or bool")
+            raise TypeError(f"indexing: an index has dtype {part.dtype}, expected integers or bool")
         part = part.astype(np.int64)  # [] is an empty selection
     return part
 

@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar, Union, cast
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Op:
     """
 
     # Tensor sets it: Ops make Tensors, Tensors' operators apply Ops; here the circle closes.
-    tensor: ClassVar[Callable[[Any], Any]]
+    tensor: ClassVar[Any]
 
     forward: Callable[..., Any]
     backward: Callable[..., Any]
@@ -120,7 +120,7 @@ class Op:
             )
         if self.is_arithmetic:
             for i, a in enumerate(arrays):
-                if isinstance(a, np.generic):
+                if floats and isinstance(a, np.generic):
                     arrays[i] = a.item()
                 elif floats and isinstance(a, _arrays()) and a.dtype not in floats:
                     arrays[i] = a.astype(*floats)
@@ -141,7 +141,7 @@ class Op:
         inputs: Sequence[Any],
         arrays: Sequence[Any],
         ys: Sequence[Any],
-        results: Sequence[Node],
+        results: Sequence[Any],
     ) -> None:
         self.number = next(_numbers)
         self.edges = tuple(
@@ -198,7 +198,7 @@ class Op:
         self._saved, self.edges = None, ()
 
 
-def _arrays() -> tuple[type, ...]:
+def _arrays() -> Any:
     """The array types in use; CuPy's counts once CuPy is imported."""
     cupy = sys.modules.get("cupy")
     return (np.ndarray,) if cupy is None else (np.ndarray, cupy.ndarray)
@@ -278,7 +278,8 @@ def sum_to(dx: Any, shape: tuple[int, ...]) -> Any:
     lead = dx.ndim - len(shape)
     stretched = [lead + i for i, n in enumerate(shape) if n == 1 != dx.shape[lead + i]]
     axis = (*range(lead), *stretched)
-    return (dx.sum(axis) if isinstance(dx, Node) else sum_over(dx, axis)).reshape(shape)
+    total = sum_over(dx, axis) if not isinstance(dx, Node) else cast(Any, dx).sum(axis)
+    return total.reshape(shape)
 
 
 def sum_over(x: Array, axis: Any, keepdims: bool = False) -> Array:

@@ -262,7 +262,7 @@ def grad(
         create_graph: record the backward pass, so that the result can be differentiated again.
 
     Returns:
-        One array per input, in order (Tensors under create_graph). Read-only: they may share memory.
+        One array per input, in order (Tensors under create_graph), read-only: memory may be shared.
 
     Raises:
         ValueError: doutputs do not fit outputs, or an output does not depend on any parameter, or

@@ -21,7 +21,7 @@ import inspect
 import os
 import pickle
 import sys
-import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,7 +54,7 @@ def cache_folder() -> Path:
     return Path(base) / "nnseq" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-class TextCache(_Cache):  # type: ignore[misc]  # Numba has no types
+class TextCache(_Cache):
     """The cache of one dispatcher; Numba asks it for, and hands it, compiled signatures."""
 
     def __init__(self, function: Callable[..., Any], options: str) -> None:
@@ -75,7 +75,7 @@ class TextCache(_Cache):  # type: ignore[misc]  # Numba has no types
             payload = pickle.loads(data)
         except (OSError, EOFError, pickle.UnpicklingError):
             return None  # not there, or not whole: compile it
-        return compiler.CompileResult._rebuild(target_context, *payload)
+        return compiler.CompileResult._rebuild(target_context, *payload)  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Write a compiled signature: to a new file first, so that readers see all or nothing."""
@@ -84,14 +84,12 @@ class TextCache(_Cache):  # type: ignore[misc]  # Numba has no types
         path = self._file(sig, data.codegen)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
+            partial = path.with_suffix(f".{uuid.uuid4().hex}")
             try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(serialize.dumps(data._reduce()))
-                os.replace(partial, path)
-            except BaseException:
-                os.unlink(partial)
-                raise
+                partial.write_bytes(serialize.dumps(data._reduce()))  # type: ignore[no-untyped-call]
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
         except OSError as error:
             _warn_once(path.parent, error.strerror or str(error))
 

@@ -16,6 +16,7 @@ arXiv:1803.04831v3; (1)-(2) are its definition of the cell.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ def backward(
     """Return da, du, dh0 (and None for the mask) from dh and dh_T, either of which may be None."""
     h, u, h0, mask, act, step_clip = saved
     xp = array_module(h)
-    undo = {  # (4), with act'(s_t) as a function of h_t
+    undo: Callable[[Array, Array], Array] = {  # (4), with act'(s_t) as a function of h_t
         "relu": lambda g_t, h_t: xp.where(h_t > 0, g_t, 0),
         "tanh": lambda g_t, h_t: g_t * (1 - h_t * h_t),
         "identity": lambda g_t, h_t: g_t,
@@ -128,7 +129,7 @@ def prepare(
     if act not in ACTIVATIONS:
         raise ValueError(f"indrnn: act is {act!r}, expected one of {', '.join(ACTIVATIONS)}")
     if not 0 <= step_clip < float("inf"):
-        raise ValueError(f"indrnn: step_clip is {step_clip}, expected a finite number >= 0; 0 is off")
+        raise ValueError(f"indrnn: step_clip is {step_clip}, expected a finite number >= 0")
     valid = None if mask is None else mask if mask.dtype == bool else mask != 0
     return (a, u, h0, valid), {"act": act, "step_clip": float(step_clip)}
 

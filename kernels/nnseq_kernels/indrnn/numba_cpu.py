@@ -62,7 +62,7 @@ def backward(
 
 
 def _blocks(columns: int) -> tuple[int, int]:
-    """Split the columns: (number of blocks, columns of each); a multiple of the threads if it can."""
+    """Split the columns evenly between the threads: (number of blocks, columns of each)."""
     threads = numba.get_num_threads()
     blocks = max(1, min(threads, columns // FEWEST))
     blocks *= -(-columns // (blocks * COLUMNS))
