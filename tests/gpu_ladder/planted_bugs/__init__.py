@@ -1,0 +1,1 @@
+"""Bugs planted on purpose, which the ladder must catch, and correct kernels, which must pass."""
