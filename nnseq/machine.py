@@ -1,0 +1,83 @@
+"""What a run stands on: device, CPU threads, and the versions of everything below it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nnseq import backend
+
+PACKAGES = ("nnseq", "numpy", "scipy", "numba", "h5py", "threadpoolctl", "matplotlib", "numba-cuda")
+CUPY_WHEELS = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
+DRIVER = "libcuda.so.1"
+
+
+def usable_cpus() -> int:
+    """How many CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages a result depends on, without importing them."""
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, *CUPY_WHEELS):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # an optional package, or nnseq run from a bare checkout
+    return found
+
+
+def choose_device(name: str) -> str:
+    """Turns "auto" into "cuda" where CuPy finds a GPU and into "cpu" elsewhere.
+
+    Raises:
+        backend.DeviceError: "cuda" was asked for and cannot be used.
+    """
+    if name == "auto":
+        # Without a driver there is no GPU, and importing CuPy to learn that takes most of a second.
+        if not has_driver():
+            return "cpu"
+        try:
+            backend.device_module("cuda")
+        except backend.DeviceError:
+            return "cpu"
+        return "cuda"
+    backend.device_module(name)
+    return name
+
+
+def has_driver() -> bool:
+    """Whether NVIDIA's driver library can be loaded."""
+    try:
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return False
+    return True
+
+
+def most_threads() -> int:
+    """The most CPU threads a run may ask for: what Numba was started with."""
+    from numba import config
+
+    return int(config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def limited_threads(count: int) -> Iterator[None]:
+    """Inside the block Numba and BLAS use this many threads, 1 to most_threads()."""
+    import numba
+    from threadpoolctl import ThreadpoolController
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        # One controller for the whole run: each scan of the loaded libraries takes milliseconds.
+        with ThreadpoolController().limit(limits=count):
+            yield
+    finally:
+        numba.set_num_threads(before)

@@ -1,0 +1,98 @@
+"""What the training loop trains: a Task, how far it is, and where its randomness comes from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnseq.nn.module import Module
+from nnseq.optim.optimizer import Optimizer
+from nnseq.tensor import Tensor
+
+
+class Streams(NamedTuple):
+    """Independent random generators of one run, so that more of one kind never shifts another."""
+
+    init: np.random.Generator
+    data: np.random.Generator
+    masks: np.random.Generator
+
+
+def streams(seed: int) -> Streams:
+    """The generators that belong to `--seed`."""
+    return Streams(*(np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)))
+
+
+@dataclass
+class Position:
+    """How far a run is.
+
+    Attributes:
+        step: steps done.
+        seconds: spent in steps, over all the processes of this run.
+        has_extra_line: metrics.jsonl has a line of this step only because the run ended here.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    has_extra_line: bool = False
+
+
+class Task(ABC):
+    """What is trained: an experiment's model, optimiser, data and recipe.
+
+    Attributes:
+        model, optimizer: of this project's kinds.
+        rngs: name -> every generator that training draws from; checkpointed.
+        baseline: (name, loss) of a trivial answer, shown beside the loss.
+        steps_per_epoch: of a training set that ends; None where data is generated.
+        is_finished: the recipe has reached its end, whatever `--max_steps` says; checkpointed.
+    """
+
+    model: Module
+    optimizer: Optimizer
+    rngs: Mapping[str, np.random.Generator]
+    baseline: tuple[str, float] | None = None
+    steps_per_epoch: int | None = None
+    is_finished: bool = False
+
+    @abstractmethod
+    def loss(self) -> Tensor:
+        """Draws the next batch and returns its loss, a Tensor of size 1."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Returns the metrics of the test set; called in eval mode, nothing recorded."""
+
+    def observe(self, step: int, loss: float) -> dict[str, float]:
+        """Moves schedules and curricula on after step number `step`.
+
+        Returns:
+            The task's own columns of metrics.jsonl for that step.
+        """
+        return {}
+
+    def describe(self) -> list[str]:
+        """Lines printed at the start: what the options alone do not say."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `loss` and `observe` carry from step to step, besides rngs and is_finished.
+
+        Returns:
+            Nested dicts of arrays and JSON-able values.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts back what state_dict returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is of another task.
+        """
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state, but {', '.join(state)} came")

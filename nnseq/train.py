@@ -1,0 +1,320 @@
+"""The one training loop, and what surrounds it: folder, checkpoints, signals, summary.
+
+    run(experiment, options, build)    what main() of an experiment returns
+      build(options) -> Task           model, optimiser, data, recipe
+      fit(task, ...)                   steps until the end, saving on the way
+      task.evaluate()                  the test set, then summary.json
+
+One step of the loop, in this order, and only in this order:
+
+    draw a batch, loss -> backward -> clip_value -> clip_norm -> optimiser -> constraints
+    -> task.observe (schedule, curriculum) -> line of metrics.jsonl -> checkpoint
+
+A checkpoint holds everything the next step depends on, so k steps, a kill, and k more give the same
+bits as 2k steps (same machine, threads and versions). A loss or gradient that is not finite stops
+the run before it can reach the parameters, and thereby the checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nnseq import backend, machine
+from nnseq.backend import Array
+from nnseq.checkpoint import CheckpointError
+from nnseq.interrupt import Interrupted, Interrupts
+from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
+from nnseq.options import OptionError, Options, parse_save_every
+from nnseq.progress import Progress, as_text
+from nnseq.run_folder import RunFolder
+from nnseq.snapshot import load_snapshot, load_weights, save_snapshot
+from nnseq.task import Position, Task
+from nnseq.tensor import no_grad
+
+O = TypeVar("O", bound=Options)
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss, gradient or parameter is nan or infinite; the message names the first."""
+
+
+def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
+    """Trains or evaluates as the options say.
+
+    Args:
+        experiment: its name.
+        options: the resolved options.
+        build: makes the task; it gets the options with device and threads decided.
+
+    Returns:
+        The exit code: 0, 1 (something failed; one line on standard error says what), 2 (the options
+        cannot be honoured), 130 or 143 (left because of SIGINT or SIGTERM, after saving).
+    """
+    try:
+        with Interrupts() as interrupts:
+            _run(experiment, options, build, interrupts)
+    except Interrupted as interrupted:
+        print(f"{experiment}: {interrupted}", file=sys.stderr)
+        return interrupted.code
+    except (OptionError, backend.DeviceError) as error:
+        print(f"{experiment}: {error}", file=sys.stderr)
+        return 2
+    except (CheckpointError, NonFiniteError, OSError) as error:
+        print(f"{experiment}: {error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"{experiment}: out of memory: {error}; lower the sizes", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: Interrupts) -> None:
+    options = dataclasses.replace(
+        options,
+        device=machine.choose_device(options.device),
+        threads=options.threads or machine.usable_cpus(),
+    )
+    _check_kernels(options)
+    with _threads(options), _kernels(options), RunFolder(options) as folder:
+        task = build(options)
+        position = Position()
+        if options.load_weight and not options.resume:
+            position.step = load_weights(options.load_weight, task)
+        if options.eval:
+            metrics = evaluate(task)
+            print(*_first_lines(task, options), sep="\n")
+        else:
+            position = _train(experiment, task, options, folder, interrupts)
+            metrics = evaluate(task) if position.step > 0 else {}
+        if metrics:
+            shown = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+            print(f"test set: {shown}", flush=True)
+        folder.write_summary(_summary(experiment, options, task, position, metrics))
+
+
+def _train(
+    experiment: str, task: Task, options: Options, folder: RunFolder, interrupts: Interrupts
+) -> Position:
+    """Begins or continues a run, up to its end and the picture of its curve."""
+    position = Position()
+    if options.resume:
+        position = load_snapshot(folder.checkpoint, task, options)
+    else:
+        folder.start()
+    if not _is_over(task, options, position):
+        folder.cut_back(position.step - position.has_extra_line)
+        with Progress(position.step, last_step(task, options)) as progress:
+            fit(task, options, folder, position, interrupts, progress)
+    elif position.step == 0:
+        print(*_first_lines(task, options), sep="\n", flush=True)
+    if position.step > 0:
+        _draw_curve(experiment, task, folder)
+    return position
+
+
+def fit(
+    task: Task,
+    options: Options,
+    folder: RunFolder,
+    position: Position,
+    interrupts: Interrupts,
+    progress: Progress,
+) -> None:
+    """Trains until `--max_steps`, `--epochs` or the recipe's own end; saves on the way and then.
+
+    Args:
+        task: what is trained, in place.
+        options: max_steps, epochs, save_every, log_every, clip_value, clip_norm.
+        folder: gets metrics.jsonl and checkpoint.h5.
+        position: where to begin; moved on in place.
+        interrupts: a signal that comes during a step is honoured after it.
+        progress: gets the lines.
+
+    Raises:
+        Interrupted: after saving.
+        NonFiniteError: nothing was saved after the last finite step.
+        CheckpointError, OSError: the disk refused; the checkpoint of before is whole.
+    """
+    every = parse_save_every(options.save_every)
+    task.model.train()
+    interrupts.deferred = True
+    if position.step == 0:
+        _save(task, options, folder, position)
+    saved_at, started = time.perf_counter(), time.perf_counter() - position.seconds
+    is_first = True
+    while not _is_over(task, options, position):
+        if interrupts.received:
+            _save(task, options, folder, position)
+            interrupts.raise_if_received()
+        loss = _step(task, options, position.step + 1)
+        position.step += 1
+        columns = task.observe(position.step, loss)
+        position.seconds = time.perf_counter() - started
+        if is_first:  # only now is it known which kernels run
+            progress.lines(_first_lines(task, options))
+            is_first = False
+        on_grid = position.step == 1 or position.step % options.log_every == 0
+        is_last = _is_over(task, options, position)
+        if on_grid or is_last:
+            seconds = round(position.seconds, 3)
+            row = {"step": position.step, "loss": loss, "seconds": seconds, **columns}
+            folder.log(row)
+            progress.lines([as_text(row, task.baseline)])
+        progress.step(loss)
+        position.has_extra_line = is_last and not on_grid
+        by_time = 0 < every.seconds <= time.perf_counter() - saved_at
+        by_step = every.steps > 0 and position.step % every.steps == 0
+        if is_last or by_time or by_step:
+            _save(task, options, folder, position)
+            saved_at = time.perf_counter()
+    interrupts.deferred = False
+    interrupts.raise_if_received()
+
+
+def _step(task: Task, options: Options, number: int) -> float:
+    """One step of the optimiser; returns the loss before it."""
+    task.optimizer.zero_grad()
+    # What overflows is found by name below; NumPy's warnings would only stand before the message.
+    with np.errstate(all="ignore"):
+        loss = task.loss()
+        value = float(loss.item())
+        culprit = "" if math.isfinite(value) else first_non_finite("parameter", _parameters(task))
+        if not culprit:
+            loss.backward()
+            culprit = first_non_finite("gradient of", _gradients(task))
+    if culprit or not math.isfinite(value):
+        raise NonFiniteError(
+            f"step {number}: the loss is {value:.6g}; {culprit or 'every array is finite'}; the "
+            "checkpoint of before is kept; lower --lr or bound the gradients with --clip_norm"
+        )
+    if options.clip_value:
+        clip_grad_value(task.model.parameters(), options.clip_value)
+    if options.clip_norm:
+        clip_grad_norm(task.model.parameters(), options.clip_norm)
+    task.optimizer.step()
+    task.model.constrain()
+    return value
+
+
+def _save(task: Task, options: Options, folder: RunFolder, position: Position) -> None:
+    """Writes checkpoint.h5, never ahead of metrics.jsonl, never with parameters not finite."""
+    culprit = first_non_finite("parameter", _parameters(task))
+    if culprit:
+        raise NonFiniteError(
+            f"after step {position.step}: {culprit}; not saved, the checkpoint of before is kept; "
+            "lower --lr or bound the gradients with --clip_norm"
+        )
+    folder.sync_metrics()
+    save_snapshot(folder.checkpoint, task, options, position)
+
+
+def first_non_finite(what: str, arrays: Iterable[tuple[str, Array]]) -> str:
+    """Names the first array that holds nan or infinity; "" if there is none."""
+    for name, x in arrays:
+        xp = backend.array_module(x)
+        finite = xp.isfinite(x)
+        if not finite.all():
+            count = int(x.size - finite.sum())
+            entries = f"{count} of {x.size} entries"
+            return f"the first array that is not finite is the {what} {name}: {entries}"
+    return ""
+
+
+def _parameters(task: Task) -> Iterable[tuple[str, Array]]:
+    return ((name, p.data) for name, p in task.model.named_parameters())
+
+
+def _gradients(task: Task) -> Iterable[tuple[str, Array]]:
+    return ((name, p.grad) for name, p in task.model.named_parameters() if p.grad is not None)
+
+
+def evaluate(task: Task) -> dict[str, float]:
+    """The metrics of the test set, with the model in eval mode and nothing recorded.
+
+    Raises:
+        NonFiniteError: a metric is nan or infinite.
+    """
+    task.model.eval()
+    with no_grad():
+        metrics = task.evaluate()
+    task.model.train()
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise NonFiniteError(f"test set: {name} is {value}; these parameters cannot be used")
+    return metrics
+
+
+def last_step(task: Task, options: Options) -> float:
+    """The step after which `--max_steps` or `--epochs` ends the run; infinity if neither does."""
+    ends = [math.inf if options.max_steps is None else options.max_steps]
+    epochs = getattr(options, "epochs", None)
+    if epochs is not None and task.steps_per_epoch is not None:
+        ends.append(epochs * task.steps_per_epoch)
+    return min(ends)
+
+
+def _is_over(task: Task, options: Options, position: Position) -> bool:
+    return task.is_finished or position.step >= last_step(task, options)
+
+
+def _check_kernels(options: Options) -> None:
+    usable = ("auto", *backend.PREFERENCE[options.device])
+    if options.kernels not in usable:
+        raise OptionError(
+            f"--kernels: {options.kernels} came with device {options.device}, expected one of "
+            f"{', '.join(usable)}; choose another, or another --device"
+        )
+
+
+def _kernels(options: Options) -> AbstractContextManager[None]:
+    """Forces `--kernels`; "auto" leaves NNSEQ_KERNELS its say."""
+    return nullcontext() if options.kernels == "auto" else backend.use_kernels(options.kernels)
+
+
+def _threads(options: Options) -> AbstractContextManager[None]:
+    count, most = options.threads or 1, machine.most_threads()
+    if count > most:
+        raise OptionError(f"--threads: {count} came, expected at most {most}, the CPUs usable here")
+    return machine.limited_threads(count)
+
+
+def _first_lines(task: Task, options: Options) -> list[str]:
+    ran = ", ".join(f"{op}: {name}" for op, name in backend.report().items())
+    return [
+        f"kernels: {ran or 'none has run'}  |  device {options.device}, {options.threads} threads, "
+        f"{options.dtype}, {task.model.num_parameters():,} parameters  ->  {options.out}",
+        *task.describe(),
+    ]
+
+
+def _draw_curve(experiment: str, task: Task, folder: RunFolder) -> None:
+    from nnseq.plots import learning_curve
+
+    rows = folder.rows()
+    steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
+    learning_curve(folder.curve, steps, losses, title=experiment, baseline=task.baseline)
+
+
+def _summary(
+    experiment: str, options: Options, task: Task, position: Position, metrics: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "experiment": experiment,
+        "options": options.as_dict(),
+        "params": task.model.num_parameters(),
+        "steps": position.step,
+        "seconds": round(position.seconds, 3),
+        "metrics": metrics,
+        "device": options.device,
+        "kernels": backend.report(),
+        "threads": options.threads,
+        "versions": machine.versions(),
+    }

@@ -1,0 +1,32 @@
+"""nnseq.plots: a picture that shows the losses, at once and without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from nnseq.plots import learning_curve
+
+
+def blue_pixels(path: Path) -> int:
+    """How many pixels have the colour of the curve, the sample in the legend included."""
+    picture = imread(path)
+    assert picture.shape[:2] == (480, 840)
+    return int((np.abs(picture[..., :3] - np.array([0x1F, 0x77, 0xB4]) / 255).max(2) < 0.02).sum())
+
+
+@pytest.mark.parametrize("losses", [[0.5], [3.0, 1.0, 0.2], [1.0, 0.0, -1.0]])
+def test_the_picture_shows_the_losses(tmp_path: Path, losses: list[float]) -> None:
+    steps = list(range(1, len(losses) + 1))
+    learning_curve(tmp_path / "none.png", [], [], title="t", baseline=("b", 0.5))
+    learning_curve(tmp_path / "some.png", steps, losses, title="t", baseline=("b", 0.5))
+    assert blue_pixels(tmp_path / "some.png") > blue_pixels(tmp_path / "none.png") > 0
+
+
+def test_a_curve_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    for losses in ([1.0, 2.0], [5.0, 1.0]):
+        learning_curve(tmp_path / "curve.png", [1, 2], losses, title="t")
+    assert [p.name for p in tmp_path.iterdir()] == ["curve.png"]
