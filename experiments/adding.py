@@ -26,6 +26,7 @@ from nnseq.backend import to_device
 from nnseq.curriculum import Curriculum
 from nnseq.data.adding import BASELINE_MSE, adding_batch, adding_blocks, adding_test_set
 from nnseq.models.indrnn import PlainIndRNN
+from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
 from nnseq.optim import Adam, Plateau
 from nnseq.options import Options, option, parse
@@ -45,7 +46,8 @@ class AddingOptions(Options):
 
     seq_len: int = option(5000, "length T of the sequences", low=2)
     num_layers: int = option(2, "IndRNN layers", low=1)
-    hidden_size: int = option(128, "units of a layer", low=1)
+    hidden_size: int = option(32, "units of a layer", low=1)
+    lr: float = option(4e-3, "learning rate", above=0)
     MAG: float = option(2.0, "bound on |u|^T", above=0)
     act: str = option("relu", "activation", choices=("relu", "tanh", "identity"))
     in2hid_std: float = option(0.01, "standard deviation of initial input weights", above=0)
@@ -61,24 +63,25 @@ class Adding(Task):
         self.options = options
         init, data, _ = streams(options.seed)
         self.rngs = {"data": data}
-        self.model = PlainIndRNN(
-            2,
-            options.hidden_size,
-            options.num_layers,
-            1,
-            seq_len=options.seq_len,
-            rng=init,
-            MAG=options.MAG,
-            act=options.act,
-            in2hid_std=options.in2hid_std,
-            dtype=np.dtype(options.dtype),
-        ).to(options.device)
-        self.optimizer = Adam(self.model.named_parameters(), options.lr)
         self.recipe: Curriculum | Plateau = (
             Curriculum(options.seq_len, options.lr)
             if options.curriculum
             else Plateau(options.lr, 200, 0.1, min_lr=min(1e-6, options.lr), stop=True)
         )
+        self.model = PlainIndRNN(
+            2,
+            options.hidden_size,
+            options.num_layers,
+            1,
+            seq_len=self._length(),
+            rng=init,
+            MAG=options.MAG,
+            act=options.act,
+            in2hid_std=options.in2hid_std,
+            readout_init=Normal(options.in2hid_std) if options.curriculum else GLOROT,
+            dtype=np.dtype(options.dtype),
+        ).to(options.device)
+        self.optimizer = Adam(self.model.named_parameters(), options.lr)
 
     def loss(self) -> Tensor:
         self.optimizer.lr = self.recipe.lr
@@ -91,7 +94,8 @@ class Adding(Task):
     def observe(self, step: int, loss: float) -> dict[str, float]:
         columns = {"T": self._length(), "lr": self.recipe.lr}
         if isinstance(self.recipe, Curriculum):
-            self.recipe.observe(loss)
+            if self.recipe.observe(loss):
+                self._enter_stage(self.recipe)
         elif step % EVAL_EVERY == 0:
             fresh = adding_blocks(self.rngs["data"], self._length(), dtype=self.options.dtype)
             columns["eval_mse"] = self._mse(fresh)
@@ -115,6 +119,17 @@ class Adding(Task):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.recipe.load_state_dict(state["recipe"])
+        if isinstance(self.recipe, Curriculum):
+            self._enter_stage(self.recipe)
+
+    def _enter_stage(self, curriculum: Curriculum) -> None:
+        """Bound |u| for this T, and slow down what the last layer sums over T steps."""
+        self.model.set_seq_len(curriculum.T)
+        self.model.constrain()
+        for name in ("u", "b"):
+            self.optimizer.set_lr_factor(
+                f"stack.layers.{self.options.num_layers - 1}.rnn.{name}", curriculum.start / curriculum.T
+            )
 
     def _length(self) -> int:
         """The length of the next batch."""

@@ -1,35 +1,29 @@
-"""A curriculum over the length of sequences: short ones first, each with its learning rate."""
+"""A curriculum over the length of sequences: each length until it is solved, then twice that."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 
 class Curriculum:
-    """Grows T from stage to stage until it is the target.
+    """Grows T from stage to stage until it is the target; at the target lr falls to 0.
 
-        T_0 = start,  T_{k+1} = min(⌊growth · T_k⌋, target)                          (1)
-        lr at the beginning of a stage = lr_0 · (start / T_k)^power                  (2)
-        mean loss of a window of `window` steps ≤ threshold: next stage              (3)
-        no window below 0.9 · the best for `patience` windows: lr ← lr · cut         (4)
-
-    One step of the optimiser moves a sum of T terms, so the noise of the loss grows with T and the
-    learning rate must fall: (2) is the coarse rule, (4) finds the rest. The last stage ends the run
-    by (3), or when (4) would take lr below min_lr.
+        T_0 = min(start, target),  T_{k+1} = min(2 T_k, target)                          (1)
+        a stage is solved when the mean of its last `window` losses is below `threshold`,   (2)
+        or after `patience` steps
+        lr of the n-th step after the target is solved: lr_0 · (1 - n / final)          (3)
 
     Args:
         target: T of the task.
-        lr: lr_0.
-        start, growth, power, window, threshold, patience, cut, min_lr: as above.
+        lr: lr_0, the learning rate until (3).
+        start, window, threshold, patience, final: as above.
 
     Attributes:
         T, lr: of the next step.
-        stage: k.
-        is_finished: the last stage has ended.
+        is_finished: (3) has reached 0.
     """
-
-    carried = ("T", "lr", "stage", "is_finished", "total", "count", "best", "num_bad")
 
     def __init__(
         self,
@@ -37,49 +31,61 @@ class Curriculum:
         lr: float,
         *,
         start: int = 50,
-        growth: float = 2.2,
-        power: float = 1.1,
         window: int = 50,
-        threshold: float = 1e-3,
-        patience: int = 4,
-        cut: float = 0.5,
-        min_lr: float = 1e-7,
+        threshold: float = 2e-3,
+        patience: int = 20_000,
+        final: int = 600,
     ) -> None:
-        self.target, self.lr_0, self.start = target, lr, start
-        self.growth, self.power, self.window, self.threshold = growth, power, window, threshold
-        self.patience, self.cut, self.min_lr = patience, cut, min_lr
-        self.is_finished = False
-        self.total, self.count, self.num_bad = 0.0, 0, 0
-        self.best: float | None = None
-        self._begin(0, min(start, target))
+        self.target, self.lr_0 = target, lr
+        self.window, self.threshold = window, threshold
+        self.patience, self.final = patience, final
+        self.T = self.start = min(start, target)
+        self.steps = 0  # in this stage, before it was solved
+        self.n = 0  # since the target was solved
+        self.is_solved = False  # the target
+        self.losses: deque[float] = deque(maxlen=window)
+
+    @property
+    def lr(self) -> float:
+        return self.lr_0 * (1 - self.n / self.final)  # (3)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.n == self.final
 
     def observe(self, loss: float) -> bool:
         """Takes note of one training step's loss; returns whether T changed."""
-        self.total, self.count = self.total + loss, self.count + 1
-        if self.count < self.window:
+        if self.is_solved:
+            self.n += 1
             return False
-        mean = self.total / self.count
-        self.total, self.count = 0.0, 0
-        if mean <= self.threshold:  # (3)
-            return self._advance()
-        if self.best is None or mean < 0.9 * self.best:
-            self.best, self.num_bad = mean, 0
+        self.steps += 1
+        self.losses.append(loss)
+        below = len(self.losses) == self.window and sum(self.losses) / self.window < self.threshold
+        if not below and self.steps < self.patience:  # (2)
             return False
-        self.num_bad += 1
-        if self.num_bad >= self.patience:  # (4)
-            self.num_bad = 0
-            if self.lr * self.cut < self.min_lr:
-                return self._advance()
-            self.lr *= self.cut
-        return False
+        self.steps = 0
+        self.losses.clear()
+        self.is_solved = self.target == self.T
+        self.T = min(2 * self.T, self.target)  # (1)
+        return not self.is_solved
 
     def describe(self) -> str:
-        """Where it is, for people."""
-        return f"stage {self.stage}, T = {self.T}, lr {self.lr:.3g}"
+        """The rule, and where it is, for people."""
+        return (
+            f"T doubles from {self.start} to {self.target} whenever the mean of {self.window} "
+            f"losses is below {self.threshold:g}; then lr falls from {self.lr_0:g} to 0 in "
+            f"{self.final} steps; now T = {self.T}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """The numbers that the next step depends on."""
-        return {name: getattr(self, name) for name in self.carried}
+        """What the next step depends on."""
+        return {
+            "T": self.T,
+            "steps": self.steps,
+            "n": self.n,
+            "is_solved": self.is_solved,
+            "losses": list(self.losses),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Puts back what state_dict returned.
@@ -87,17 +93,6 @@ class Curriculum:
         Raises:
             KeyError: the state belongs to something else.
         """
-        for name in self.carried:
-            setattr(self, name, state[name])
-
-    def _advance(self) -> bool:
-        if self.target == self.T:
-            self.is_finished = True
-            return False
-        self._begin(self.stage + 1, min(int(self.growth * self.T), self.target))  # (1)
-        return True
-
-    def _begin(self, stage: int, T: int) -> None:
-        self.stage, self.T = stage, T
-        self.lr = self.lr_0 * (min(self.start, self.target) / T) ** self.power  # (2)
-        self.total, self.count, self.num_bad, self.best = 0.0, 0, 0, None
+        self.T, self.steps, self.n = state["T"], state["steps"], state["n"]
+        self.is_solved = state["is_solved"]
+        self.losses = deque(state["losses"], maxlen=self.window)

@@ -94,6 +94,7 @@ class Pow(Op):
 class MatMul(Op):
     """(..., n, m) @ (..., m, k); leading axes broadcast."""
 
+    name = "matmul"
     is_arithmetic = True
 
     def forward(self, x: Array, y: Array) -> Array:
@@ -255,7 +256,7 @@ def swap_last(x: Any) -> Any:
 
 def kept_shape(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """The shape after reducing axis with keepdims=True."""
-    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     reduced = {a % len(shape) for a in axes} if shape else set()
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 

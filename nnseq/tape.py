@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -77,12 +78,16 @@ class Op:
     is_arithmetic: ClassVar[bool] = False  # integers and booleans take the dtype of the floats
     takes_none: ClassVar[bool] = False  # backward gets None, not zeros, for an unused output
 
-    name = ""  # for messages; the class's name unless set
+    name = ""  # for messages; made from the class's name unless set
     inexact = ""  # why backward is not the derivative, on purpose; gradcheck refuses then
     edges: tuple[Slot | None, ...] = ()  # per input, where its gradient goes; None: nowhere
     needs: tuple[bool, ...] = ()  # per input: does this backward pass want its gradient?
     _saved: tuple[tuple[Any, Node | int | None], ...] | None = ()
     _create_graph = False
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in cls.__dict__:
+            cls.name = re.sub("(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Any:
@@ -97,7 +102,6 @@ class Op:
 
     def run(self, *inputs: Any, **options: Any) -> Any:
         """As apply, on an op object that was made before; an object runs once."""
-        self.name = self.name or type(self).__name__.lower()
         arrays = self._operands([x.data if isinstance(x, Node) else x for x in inputs])
         self._tell_apart(arrays, inputs)
         outputs = self.forward(*arrays, **options)

@@ -118,7 +118,7 @@ class Tensor(Node):
             x = slot if isinstance(slot, Tensor) else cast("Tensor", slot[0].retained[slot[1]]())  # type: ignore[index]
             if x is not None:
                 dx = dx if create_graph else _as_array(dx)
-                x.grad = dx if x.grad is None else x.grad + dx
+                x.grad = dx if x.grad is None else _as_array(x.grad + dx)
 
     def detach(self) -> Tensor:
         """Return a leaf with the same array, through which no gradient flows."""
@@ -311,7 +311,9 @@ def _starting_gradients(
                 f"{who}: the gradient of output {k} is {getattr(value, 'dtype', '?')} "
                 f"{np.shape(value)}, expected {y.dtype} {y.shape}"
             )
-        start = dy if create_graph and isinstance(dy, Tensor) else xp.asarray(value, y.dtype)
+        start = xp.asarray(value, y.dtype)
+        if create_graph:  # the gradient of an output with respect to itself comes back as it is
+            start = dy if isinstance(dy, Tensor) else Tensor(start)
         grads[y.slot] = grads[y.slot] + start if y.slot in grads else start
     return grads
 

@@ -1,4 +1,4 @@
-"""nnseq.curriculum: lengths grow when the loss is small, the learning rate falls when it is not."""
+"""nnseq.curriculum: a length doubles when it is solved; at the target the learning rate falls."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from nnseq.curriculum import Curriculum
 
 
-def curriculum(target: int = 300) -> Curriculum:
+def curriculum(target: int = 300, patience: int = 100) -> Curriculum:
     return Curriculum(
-        target, 1e-3, start=50, growth=2.0, power=1.0, window=2, threshold=0.01, patience=2, cut=0.5
+        target, 1e-3, start=50, window=2, threshold=0.01, patience=patience, final=4
     )
 
 
@@ -20,51 +20,58 @@ def observe(c: Curriculum, *losses: float) -> None:
         c.observe(loss)
 
 
-def test_stages_grow_to_the_target_with_their_learning_rates() -> None:
+def test_a_solved_length_doubles_up_to_the_target() -> None:
     c, seen = curriculum(), []
-    while not c.is_finished:
-        seen.append((c.stage, c.T, c.lr))
-        observe(c, 0.009, 0.011)
-    assert [s[:2] for s in seen] == [(0, 50), (1, 100), (2, 200), (3, 300)]
-    assert [s[2] for s in seen] == pytest.approx([1e-3 * 50 / T for _, T, _ in seen])
+    while not c.is_solved:
+        seen.append((c.T, c.lr))
+        observe(c, 0.008, 0.011)
+    assert seen == [(50, 1e-3), (100, 1e-3), (200, 1e-3), (300, 1e-3)]
 
 
 def test_observe_says_when_the_length_changed() -> None:
-    c = curriculum()
-    assert [c.observe(x) for x in (0.5, 0.5, 0.001, 0.001)] == [False, False, False, True]
+    c = curriculum(100)
+    assert [c.observe(0.001) for _ in range(5)] == [False, True, False, False, False]
 
 
-def test_the_mean_of_a_window_decides_not_a_single_loss() -> None:
+def test_the_last_losses_of_the_stage_decide_not_one_and_not_those_of_the_stage_before() -> None:
     c = curriculum()
-    observe(c, 0.0, 0.5)
+    observe(c, 0.5, 0.001, 0.02)
     assert c.T == 50
+    observe(c, 0.0)
+    assert c.T == 50
+    observe(c, 0.0)
+    assert c.T == 100
+    observe(c, 0.0)
+    assert c.T == 100
 
 
-def test_a_plateau_cuts_the_learning_rate_and_progress_does_not() -> None:
-    c = curriculum()
-    observe(c, *[0.5, 0.5], *[0.4, 0.4], *[0.3, 0.3])
-    assert c.lr == 1e-3
-    observe(c, *[0.29, 0.29], *[0.3, 0.3])
-    assert c.lr == 5e-4
+def test_a_length_that_is_never_solved_is_left_when_patience_ends() -> None:
+    c = curriculum(100, patience=3)
+    observe(c, *[0.5] * 3)
+    assert c.T == 100
+    observe(c, *[0.5] * 3)
+    assert c.is_solved
 
 
-def test_a_stage_that_no_learning_rate_helps_is_left() -> None:
-    c = Curriculum(100, 1e-3, start=50, window=1, patience=1, cut=0.1, min_lr=1e-5)
-    observe(c, *[0.5] * 4)
-    assert c.stage == 1
-    observe(c, *[0.5] * 10)
-    assert c.is_finished
+def test_after_the_target_the_learning_rate_falls_linearly_to_the_end() -> None:
+    c = curriculum(50)
+    observe(c, 0.0, 0.0)
+    rates = []
+    while not c.is_finished:
+        rates.append(c.lr)
+        observe(c, 0.5)
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
 def test_a_target_below_the_start_is_one_stage() -> None:
     c = curriculum(20)
-    assert (c.T, c.lr) == (20, 1e-3)
+    assert c.T == 20
     observe(c, 0.0, 0.0)
-    assert c.is_finished
+    assert (c.T, c.is_solved) == (20, True)
 
 
 def test_state_dict_continues_exactly() -> None:
-    losses = [0.5, 0.4, 0.001, 0.001, 0.3, 0.3, 0.31, 0.3, 0.3, 0.4, 0.2, 0.002, 0.003]
+    losses = [0.5, 0.4, 0.001, 0.001, 0.3, 0.0, 0.0, 0.2, 0.002, 0.003, 0.0, 0.0, 0.1, 0.1, 0.1]
     whole, first = curriculum(), curriculum()
     observe(whole, *losses)
     for k in range(len(losses)):
@@ -73,3 +80,4 @@ def test_state_dict_continues_exactly() -> None:
         second.load_state_dict(json.loads(json.dumps(first.state_dict())))
         observe(second, *losses[k + 1 :])
         assert second.state_dict() == whole.state_dict()
+        assert (second.T, second.lr) == (whole.T, whole.lr)

@@ -11,8 +11,8 @@ from nnseq_kernels.tanh_float32 import tanh_float32
 from nnseq.cells import indrnn as reference
 from tests.kernels.indrnn.parity import Case, cases, check, draw, run
 
-WIDTH = numba_cpu.COLUMNS
-SIZES = [(4, 3, 5), (1, 1, 1), (7, 1, 33), (3, 5, 63), (2, 2, 129), (2, 1, 2 * WIDTH + 1)]
+MANY = numba_cpu.LEAST  # T·B·H just above twice this: two threads
+SIZES = [(4, 3, 5), (1, 1, 1), (7, 1, 33), (3, 5, 63), (2, 2, 129), (3, 1, 2 * MANY // 3 + 1)]
 
 
 @pytest.mark.parametrize("case", cases(SIZES), ids=str)
@@ -55,7 +55,7 @@ def test_nothing_that_was_passed_in_or_saved_is_changed(masked):
 
 
 def test_two_runs_and_any_number_of_threads_give_the_same_bits():
-    case = Case(9, 5, 301, "float32", "tanh")
+    case = Case(9, 5, MANY // 20 + 2, "float32", "tanh")  # two blocks, of unequal width
     results = []
     threads = numba.get_num_threads()
     try:
@@ -67,6 +67,16 @@ def test_two_runs_and_any_number_of_threads_give_the_same_bits():
     for other in results[1:]:
         for x, y in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(x, y)
+
+
+def test_a_second_thread_is_woken_for_enough_work_only():
+    threads = numba.get_num_threads()
+    for T, columns, expected in [(1, 1, 1), (50, 4096, 1), (5000, 6400, threads), (10**6, 63, 1)]:
+        with numba_cpu._blocks(T, columns) as (blocks, width):
+            assert blocks == numba.get_num_threads() <= threads
+            assert blocks * width >= columns > (blocks - 1) * width
+        assert blocks == min(expected, columns // numba_cpu.FEWEST or 1)
+        assert numba.get_num_threads() == threads
 
 
 def test_takes_arrays_that_are_not_contiguous():

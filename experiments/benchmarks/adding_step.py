@@ -1,0 +1,117 @@
+"""A whole training step of the adding problem: forward, squared error, backward, clip, Adam, |u|.
+
+The network of experiments/adding.py: L IndRNN layers on x (T, B, 2), and a linear readout of the
+last state. Both sides start from the same parameters and update their own from step to step; the
+losses and gradients of the first steps are compared, so that a wrong update shows in the next. A
+gradient here is a sum of 160,000 float32 terms through 5,000 steps, far larger than what is left of
+it, so two correct programs agree to about 0.002 of its largest entry only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from benchmarks import adding_step_torch
+from benchmarks.case import Arrays, Case, Results, Shape, Step
+from benchmarks.indrnn import FLOAT
+from benchmarks.machine import Limits
+from nnseq.backend import to_device, use_kernels
+from nnseq.data.adding import adding_batch
+from nnseq.models.indrnn import PlainIndRNN
+from nnseq.nn.indrnn import recurrent_bound
+from nnseq.ops.losses import mse
+from nnseq.optim import Adam, clip_grad_value
+
+LR, CLIP, MAG, IN2HID_STD = 2e-4, 10.0, 2.0, 0.01
+
+
+def draw(shape: Shape, seed: int) -> Arrays:
+    """A batch x, y; the bound on |u|; and the initial parameters by their dotted names."""
+    T, B, _, _, _ = shape
+    rng = np.random.default_rng(seed)
+    x, y = adding_batch(rng, T, B)
+    model = _model(shape, rng)
+    bound = np.float64(recurrent_bound(T, MAG))
+    return {"x": x, "y": y, "u_bound": bound, **model.state_dict()}
+
+
+def ours(arrays: Arrays, device: str) -> Step:
+    """One step of training."""
+    parameters = {name: p for name, p in arrays.items() if name not in ("x", "y", "u_bound")}
+    T, B, I = arrays["x"].shape
+    L = sum(name.endswith(".u") for name in parameters)
+    H = parameters["readout.W"].shape[0]
+    model = _model(Shape(T, B, I, H, L), np.random.default_rng(0))
+    model.load_state_dict(parameters)
+    model.to(device)
+    optimizer = Adam(model.named_parameters(), LR)
+    x, y = to_device(arrays["x"], device), to_device(arrays["y"], device)
+
+    def step() -> Results:
+        optimizer.zero_grad()
+        loss = mse(model(x), y)
+        loss.backward()
+        clip_grad_value(model.parameters(), CLIP)
+        optimizer.step()
+        model.constrain()
+        gradients = {f"d{name}": p.grad for name, p in model.named_parameters()}
+        return {"loss": loss.data, **gradients}
+
+    return step
+
+
+def reference(arrays: Arrays, device: str) -> Step:
+    """As ours, with the kernels switched off."""
+    step = ours(arrays, device)
+
+    def slow_step() -> Results:
+        with use_kernels("reference"):
+            return step()
+
+    return slow_step
+
+
+def limit(shape: Shape, limits: Limits) -> Mapping[str, float]:
+    """Every product at the sgemm rate, and 5 N entries a layer copied: as indrnn.limit.
+
+    The first layer needs no dx, and the last layer receives no dh of N entries.
+    """
+    T, B, I, H, L = shape
+    products = 2 * T * B * (2 * I * H + 3 * (L - 1) * H * H)
+    moved = (5 * L - 1) * T * B * H * FLOAT
+    seconds = products / limits.sgemm
+    return {
+        "warm": seconds + moved / limits.copy_warm,
+        "fresh": seconds + moved / limits.copy_fresh,
+    }
+
+
+def model_bytes(shape: Shape) -> int:
+    """x; h of every layer; a, dh and da of one at a time; parameters, gradients, both moments."""
+    T, B, I, H, L = shape
+    parameters = I * H + (L - 1) * H * H + 2 * L * H + H + 1
+    return FLOAT * (T * B * (I + (L + 2) * H) + 4 * parameters)
+
+
+def _model(shape: Shape, rng: np.random.Generator) -> PlainIndRNN:
+    T, _, I, H, L = shape
+    return PlainIndRNN(I, H, L, 1, seq_len=T, rng=rng, MAG=MAG, in2hid_std=IN2HID_STD)
+
+
+CASES = (
+    Case(
+        name="adding_step",
+        does="adding problem, one training step: forward, loss, backward, clip, Adam, |u| <= bound",
+        shapes=(Shape(5000, 32, 2, 128, 2),),
+        quick_shapes=(Shape(20, 3, 2, 5, 2),),
+        draw=draw,
+        ours=ours,
+        peers={"torch": adding_step_torch.step_of, "reference": reference},
+        limit=limit,
+        model_bytes=model_bytes,
+        tolerance=1e-2,
+        compared_steps=3,
+    ),
+)

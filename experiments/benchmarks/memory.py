@@ -1,0 +1,99 @@
+"""Peak memory of one step, in a process of its own.
+
+    python -m benchmarks.memory '{"case": ..., "who": ..., ...}'
+
+On the CPU: the growth of resident memory from after the imports and a warm-up at a tiny shape to
+the highest point while the inputs are drawn and one step runs (VmHWM of /proc/self/status). On a
+GPU: the bytes that the library's pool took from the device.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.case import Case, Prepare, Shape
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_bytes(case: Case, shape: Shape, who: str, device: str, threads: int) -> int | None:
+    """Measure "ours" or a peer in a new process; None where the system does not tell.
+
+    Raises:
+        RuntimeError: that process failed; the message ends with its last line.
+    """
+    if device == "cpu" and not STATUS.exists():
+        return None
+    task = {"case": case.name, "shape": shape, "who": who, "device": device, "threads": threads}
+    here = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join([here, *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", json.dumps(task)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise RuntimeError(f"{case.name}: memory of {who}: exit code {done.returncode}: {last}")
+    return int(done.stdout.split()[-1])
+
+
+def main(text: str) -> None:
+    """Print the peak of the task."""
+    from benchmarks import threads
+    from benchmarks.cases import chosen
+
+    task = json.loads(text)
+    threads.before_imports(task["threads"])
+    (case,) = chosen([task["case"]])
+    shape, prepare = Shape(*task["shape"]), case.runner(task["who"])
+    prepare(case.draw(case.quick_shapes[0], 0), task["device"])()
+    gc.collect()
+    with threads.pinned(task["threads"]):
+        measure = _cuda_peak if task["device"] == "cuda" else _resident_peak
+        print(measure(case, shape, prepare))
+
+
+def _resident_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
+    before = _status("VmRSS")
+    _forget_peak()
+    results = prepare(case.draw(shape, 1), "cpu")()
+    peak = _status("VmHWM")
+    del results
+    return peak - before
+
+
+def _forget_peak() -> None:
+    """Let VmHWM begin at what is resident now; the imports may have been higher."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _status(key: str) -> int:
+    for line in STATUS.read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return int(value.split()[0]) * 1024  # "kB" there means KiB
+    raise RuntimeError(f"memory: {STATUS} has no line {key}")
+
+
+def _cuda_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
+    from nnseq.backend import device_module
+
+    pool = device_module("cuda").get_default_memory_pool()
+    before = pool.total_bytes()
+    results = prepare(case.draw(shape, 1), "cuda")()
+    taken = pool.total_bytes() - before  # a pool grows and keeps, so this is its peak
+    if torch := sys.modules.get("torch"):
+        taken += torch.cuda.max_memory_reserved()
+    del results
+    return int(taken)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,107 @@
+"""Timing of ours and a peer in turn, after their results were found equal."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.case import Results, Step
+from nnseq.backend import device_module
+
+SETTLE_S = 0.05  # between two samples: threads that still spin for more work go to sleep
+
+
+class WrongResultError(AssertionError):
+    """Ours and the peer disagree: their times mean nothing."""
+
+
+def check_equal(who: str, ours: Results, peer: Results, tolerance: float) -> None:
+    """Compare every result.
+
+    Args:
+        tolerance: of the largest difference, relative to the largest entry of the peer's array.
+
+    Raises:
+        WrongResultError: names the first that differs, or the names that only one side has.
+    """
+    if ours.keys() != peer.keys():
+        raise WrongResultError(f"{who}: ours has {sorted(ours)}, the peer {sorted(peer)}")
+    for name, x in ours.items():
+        mine, theirs = (to_numpy(y).astype(np.float64) for y in (x, peer[name]))
+        if mine.shape != theirs.shape:
+            raise WrongResultError(f"{who}: {name} is {mine.shape}, the peer's {theirs.shape}")
+        scale = float(np.abs(theirs).max(initial=0.0))
+        worst = float(np.abs(mine - theirs).max(initial=0.0))
+        if not worst <= tolerance * scale:
+            raise WrongResultError(
+                f"{who}: {name} differs by {worst:.3g} where its largest entry is {scale:.3g}, "
+                f"expected at most {tolerance:g} of that; no time is taken of a wrong result"
+            )
+
+
+def check_steps(who: str, ours: Step, peer: Step, tolerance: float, steps: int) -> None:
+    """Compare the first steps of both, which also warms both up.
+
+    Raises:
+        WrongResultError: as check_equal.
+    """
+    for k in range(steps):
+        check_equal(f"{who}, step {k + 1}", ours(), peer(), tolerance)
+
+
+def alternate(
+    ours: Sequence[Step], peer: Sequence[Step], samples: int, device: str
+) -> tuple[list[float], list[float]]:
+    """Time ours, the peer, ours, the peer, ...
+
+    Args:
+        ours, peer: one step for each set of inputs; taken in turn.
+        samples: of each.
+
+    Returns:
+        Seconds of each sample: ours, and the peer's.
+    """
+    clock = _cuda_seconds if device == "cuda" else _cpu_seconds
+    turns: list[Iterator[Step]] = [itertools.cycle(ours), itertools.cycle(peer)]
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(samples):
+        for who, turn in enumerate(turns):
+            gc.collect()
+            time.sleep(SETTLE_S)
+            seconds[who].append(clock(next(turn)))
+    return seconds
+
+
+def _cpu_seconds(step: Step) -> float:
+    start = time.perf_counter()
+    results = step()
+    seconds = time.perf_counter() - start
+    del results  # what was computed is freed outside the measured time, for everybody
+    return seconds
+
+
+def _cuda_seconds(step: Step) -> float:
+    """Between two events on the default stream, which CuPy and PyTorch both use."""
+    cuda = device_module("cuda").cuda
+    start, end = cuda.Event(), cuda.Event()
+    cuda.runtime.deviceSynchronize()
+    start.record()
+    results = step()
+    end.record()
+    end.synchronize()
+    del results
+    return float(cuda.get_elapsed_time(start, end)) / 1000
+
+
+def to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    """An array of NumPy, CuPy, PyTorch or JAX, or a number, as NumPy's."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    elif type(x).__module__.partition(".")[0] == "cupy":
+        x = x.get()
+    return np.asarray(x)
