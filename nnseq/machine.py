@@ -81,3 +81,17 @@ def limited_threads(count: int) -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep the memory that it frees, for its next arrays (glibc; else nothing).
+
+    A training step allocates the arrays that the step before it freed. glibc gives large ones back
+    to the system at once, which then zeroes and maps new pages for the next step: on a virtual
+    machine, eight arrays of 20 MB took 90 ms to fill anew and 20 ms when the memory was kept.
+    """
+    M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

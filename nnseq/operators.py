@@ -13,6 +13,7 @@ import numpy as np
 
 from nnseq.backend import Array, array_module
 from nnseq.scatter import add_rows
+from nnseq.products import product
 from nnseq.tape import FLOATS, Node, Op, sum_over
 
 Axis = int | tuple[int, ...] | None
@@ -99,12 +100,12 @@ class MatMul(Op):
 
     def forward(self, x: Array, y: Array) -> Array:
         self.save(x, y)
-        return x @ y
+        return product(x, y) if x.ndim == y.ndim == 2 else x @ y
 
     def backward(self, dz: Any) -> Any:
         x, y = self.saved
-        dx = dz @ swap_last(y) if self.needs[0] else None
-        dy = swap_last(x) @ dz if self.needs[1] else None
+        dx = MatMul.apply(dz, swap_last(y)) if self.needs[0] else None
+        dy = MatMul.apply(swap_last(x), dz) if self.needs[1] else None
         return dx, dy
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from nnseq.backend import Array
 from nnseq.operators import Sum, matmul
 from nnseq.ops.arguments import expect_shape, float_array
+from nnseq.ops.row_product import row_product
+from nnseq.products import product
 from nnseq.tape import Op
 
 
@@ -15,7 +17,7 @@ class Linear(Op):
     def forward(self, x: Array, W: Array, b: Array | None) -> Array:
         self.save(x, W)
         self.has_bias = b is not None
-        a = flat(x) @ W
+        a = product(flat(x), W)
         if self.has_bias:
             a += b  # the product is ours: no second array of its size
         return a.reshape(*x.shape[:-1], W.shape[1])
@@ -23,7 +25,7 @@ class Linear(Op):
     def backward(self, da: Any) -> Any:
         x, W = self.saved
         dx = matmul(da, W.T) if self.needs[0] else None
-        dW = flat(x).T @ flat(da) if self.needs[1] else None
+        dW = row_product(flat(x), flat(da)) if self.needs[1] else None
         db = Sum.apply(flat(da), axis=0) if self.has_bias and self.needs[2] else None
         return dx, dW, db
 

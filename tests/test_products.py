@@ -1,0 +1,59 @@
+"""Products in row blocks: the same numbers, the same bits twice, and BLAS left as it was."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+from nnseq.products import LEAST, product
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "shape", [(4001, 33, 17), (33, 40_001, 17), (300, 200, 100), (17, 33, 4001), (5, 4, 3)]
+)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_is_the_matrix_product(dtype, threads, shape, transposed):
+    rng = np.random.default_rng(0)
+    M, K, N = shape
+    x, y = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
+    if transposed:
+        x, y = np.asfortranarray(x), np.asfortranarray(y)
+    with threadpool_limits(threads):
+        z, again = product(x, y), product(x, y)
+    expected = x.astype(np.longdouble) @ y.astype(np.longdouble)
+    assert z.dtype == dtype
+    tolerance = np.finfo(dtype).eps * np.sqrt(K) * 10
+    assert np.abs(z - expected).max() <= tolerance * np.abs(expected).max()
+    np.testing.assert_array_equal(z, again)
+
+
+def test_the_number_of_blas_threads_is_restored():
+    x = np.ones((LEAST // 100, 10))
+    with threadpool_limits(2):
+        before = [library["num_threads"] for library in ThreadpoolController().info()]
+        product(x, np.ones((10, 20)))
+        assert [library["num_threads"] for library in ThreadpoolController().info()] == before
+
+
+def test_works_in_a_forked_process():
+    code = """
+import os, sys
+import numpy as np
+from nnseq.products import LEAST, product
+x, y = np.ones((LEAST // 100, 10)), np.ones((10, 20))
+product(x, y)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if (product(x, y) == 10).all() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    environment = os.environ | {"PYTHONPATH": ":".join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=environment, timeout=60, check=False
+    )
+    assert done.returncode == 0
