@@ -26,7 +26,8 @@ import numpy as np
 
 from nnseq.backend import Array
 
-LEAST = 2_000_000  # multiply-adds; below, OpenBLAS is quick and mostly on one thread
+SMALL = 2**18  # multiply-adds; up to here OpenBLAS stays on one thread by itself
+LEAST = 2**20  # multiply-adds for each thread: 30 µs of work, where handing it over takes 20
 
 _one_at_a_time = threading.Lock()  # BLAS's number of threads belongs to the process
 
@@ -35,14 +36,16 @@ def product(x: Array, y: Array) -> Array:
     """Return x @ y for matrices x (M, K) and y (K, N); NumPy or CuPy."""
     M, K = x.shape
     N = y.shape[1]
-    if M * K * N < LEAST or N >= max(M, K) or not isinstance(x, np.ndarray):
+    work = M * K * N
+    if work <= SMALL or N >= max(M, K) or not isinstance(x, np.ndarray):
         return x @ y
     with _one_at_a_time:
         blas = _blas()
-        threads = min((library.num_threads for library in blas.lib_controllers), default=1)
-        if threads == 1:
-            return x @ y
+        allowed = min((library.num_threads for library in blas.lib_controllers), default=1)
+        threads = min(allowed, max(1, work // LEAST))
         with blas.limit(limits=1):
+            if threads == 1:
+                return x @ y
             return _by_rows(x, y, threads) if M >= K else _by_terms(x, y, threads)
 
 

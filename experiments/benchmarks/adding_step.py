@@ -4,7 +4,7 @@ The network of experiments/adding.py: L IndRNN layers on x (T, B, 2), and a line
 last state. Both sides start from the same parameters and update their own from step to step; the
 losses and gradients of the first steps are compared, so that a wrong update shows in the next. A
 gradient here is a sum of 160,000 float32 terms through 5,000 steps, far larger than what is left of
-it, so two correct programs agree to about 0.002 of its largest entry only.
+it, so two correct programs agree to about 0.002 of its size only.
 """
 
 from __future__ import annotations

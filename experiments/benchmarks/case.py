@@ -39,7 +39,7 @@ class Case:
         limit: (shape, limits) -> name -> seconds that the machine needs at least; "warm" and
             "fresh" say into which memory the results are written.
         model_bytes: what any implementation must hold; the yardstick of the peak.
-        tolerance: largest difference of a result, relative to the largest entry of that array.
+        tolerance: norm of the difference of a result, relative to the norm of the peer's array.
         compared_steps: how many first steps are compared; several where a step changes state.
     """
 

@@ -8,7 +8,6 @@ from typing import Any
 from nnseq.backend import Array
 from nnseq.operators import Sum, matmul
 from nnseq.ops.arguments import expect_shape, float_array
-from nnseq.ops.row_product import row_product
 from nnseq.products import product
 from nnseq.tape import Op
 
@@ -25,7 +24,7 @@ class Linear(Op):
     def backward(self, da: Any) -> Any:
         x, W = self.saved
         dx = matmul(da, W.T) if self.needs[0] else None
-        dW = row_product(flat(x), flat(da)) if self.needs[1] else None
+        dW = matmul(flat(x).T, flat(da)) if self.needs[1] else None
         db = Sum.apply(flat(da), axis=0) if self.has_bias and self.needs[2] else None
         return dx, dW, db
 
