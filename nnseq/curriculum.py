@@ -32,9 +32,9 @@ class Curriculum:
         *,
         start: int = 50,
         window: int = 50,
-        threshold: float = 2e-3,
+        threshold: float = 1e-3,
         patience: int = 20_000,
-        final: int = 600,
+        final: int = 1000,
     ) -> None:
         self.target, self.lr_0 = target, lr
         self.window, self.threshold = window, threshold

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module
-from nnseq.scatter import add_rows
 from nnseq.products import product
+from nnseq.scatter import add_rows
 from nnseq.tape import FLOATS, Node, Op, sum_over
 
 Axis = int | tuple[int, ...] | None

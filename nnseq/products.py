@@ -15,6 +15,7 @@ bits.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def product(x: Array, y: Array) -> Array:
     M, K = x.shape
     N = y.shape[1]
     work = M * K * N
-    if work <= SMALL or N >= max(M, K) or not isinstance(x, np.ndarray):
+    if work <= SMALL or max(M, K) <= N or not isinstance(x, np.ndarray):
         return x @ y
     with _one_at_a_time:
         blas = _blas()
@@ -64,7 +65,7 @@ def _by_terms(x: Array, y: Array, threads: int) -> Array:
 def _for_blocks(size: int, threads: int, work: Callable[[slice], Array]) -> list[Array]:
     """Run work on `threads` equal slices of an axis: the first here, the others in the pool."""
     edges = [size * k // threads for k in range(threads + 1)]
-    first, *others = (slice(a, b) for a, b in zip(edges, edges[1:], strict=False))
+    first, *others = (slice(a, b) for a, b in itertools.pairwise(edges))
     pending = [_pool().submit(work, block) for block in others]
     return [work(first), *(future.result() for future in pending)]
 

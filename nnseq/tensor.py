@@ -320,5 +320,3 @@ def _starting_gradients(
 
 def _as_array(x: Any) -> Array:
     return np.asarray(x) if isinstance(x, (np.generic, float)) else x
-
-

@@ -10,9 +10,7 @@ from nnseq.curriculum import Curriculum
 
 
 def curriculum(target: int = 300, patience: int = 100) -> Curriculum:
-    return Curriculum(
-        target, 1e-3, start=50, window=2, threshold=0.01, patience=patience, final=4
-    )
+    return Curriculum(target, 1e-3, start=50, window=2, threshold=0.01, patience=patience, final=4)
 
 
 def observe(c: Curriculum, *losses: float) -> None:
