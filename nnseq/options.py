@@ -19,6 +19,7 @@ import math
 import sys
 import types
 import typing
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +193,8 @@ def parse(
         values |= smoke or {}
         if "out" not in explicit:
             # A folder that only smoke runs use may be used again without asking.
-            values |= {"out": f"runs/{experiment}/smoke", "overwrite": not explicit.get("resume")}
+            continues = explicit.get("resume") or explicit.get("eval")
+            values |= {"out": f"runs/{experiment}/smoke", "overwrite": not continues}
     try:
         options = kind(**(values | explicit))
         if options.out is None:
@@ -205,11 +207,13 @@ def parse(
 
 def short_name(options: Options) -> str:
     """The options of the mathematics that differ from their defaults, as the name of a folder."""
-    parts = []
+    parts = ["eval"] if options.eval else []
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if field.metadata["same_run"] and value != field.default:
-            text = Path(value).stem if field.name == "load_weight" else value
+            text = value
+            if field.name == "load_weight":  # many files have the name checkpoint.h5
+                text = f"{Path(value).stem}-{zlib.crc32(value.encode()):08x}"
             parts.append(f"{field.name}-{text}")
     name = "_".join(parts) or "default"
     if len(name) > SHORT_NAME:

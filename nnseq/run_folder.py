@@ -7,7 +7,8 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,14 +37,14 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.curve = self.path / "curve.png"
         self.summary = self.path / "summary.json"
-        self._check_use(options)
         try:
+            self._check_use(options)
             self.path.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise self._unusable("no permission to write there")
             self._lock = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from None
-        if not os.access(self.path, os.W_OK | os.X_OK):
-            raise self._unusable("no permission to write there")
         self._hold()
 
     def __enter__(self) -> RunFolder:
@@ -61,15 +62,16 @@ class RunFolder:
         """Removes what an earlier run left, just before a new one begins."""
         previous = previous_path(self.checkpoint)
         for path in (self.checkpoint, previous, self.metrics, self.curve, self.summary):
-            path.unlink(missing_ok=True)
+            with naming(path):
+                path.unlink(missing_ok=True)
 
     def cut_back(self, step: int) -> None:
         """Shortens metrics.jsonl to the lines of steps up to `step`; drops half a last line.
 
         Raises:
             OptionError: a line in the middle is not one of ours.
+            OSError: the file system refused.
         """
-        self.summary.unlink(missing_ok=True)  # it speaks of an end that is no longer the end
         kept = 0
         content = self.metrics.read_bytes() if self.metrics.exists() else b""
         for line in content.splitlines(keepends=True):
@@ -84,7 +86,8 @@ class RunFolder:
                 break
             kept += len(line)
         if kept < len(content):
-            os.truncate(self.metrics, kept)
+            with naming(self.metrics):
+                os.truncate(self.metrics, kept)
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Appends one line to metrics.jsonl.
@@ -93,7 +96,7 @@ class RunFolder:
             OSError: the file system refused.
         """
         line = (json.dumps(row) + "\n").encode()
-        with self.metrics.open("ab", buffering=0) as file:
+        with naming(self.metrics), self.metrics.open("ab", buffering=0) as file:
             while line:
                 line = line[file.write(line) :]
 
@@ -103,7 +106,7 @@ class RunFolder:
         Raises:
             OSError: the file system refused.
         """
-        with self.metrics.open("ab") as file:
+        with naming(self.metrics), self.metrics.open("ab") as file:
             os.fsync(file.fileno())
 
     def rows(self) -> list[dict[str, Any]]:
@@ -119,7 +122,8 @@ class RunFolder:
             OSError: the file system refused.
         """
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        write_durably(self.summary, text.encode())
+        with naming(self.summary):
+            write_durably(self.summary, text.encode())
 
     def _check_use(self, options: Options) -> None:
         has_checkpoint = self.checkpoint.exists()
@@ -152,3 +156,19 @@ class RunFolder:
         return OptionError(
             f"--out: {self.path} cannot be used: {reason}; name a folder that only this run writes"
         )
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Inside the block, what the file system refuses is raised with the file's name and the cure.
+
+    Raises:
+        OSError: an OSError of the block, in words.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be written: {error.strerror or error}; free space or correct the "
+            "folder's permissions, then run again"
+        ) from error

@@ -25,7 +25,7 @@ def add_rows(values: Array, index: Array, num_rows: int) -> Array:
     y = xp.zeros((num_rows, *values.shape[1:]), values.dtype)
     if values.size == 0:
         return y
-    index = index % num_rows
+    index = index.astype(xp.int64) % num_rows  # num_rows may not fit the dtype of index
     order = xp.argsort(index, kind="stable")
     index, values = index[order], values[order]
     while True:

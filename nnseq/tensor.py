@@ -88,6 +88,26 @@ class Tensor(Node):
             raise ValueError(f"item: got shape {self.shape}, expected exactly one entry")
         return self.data.item()
 
+    def __bool__(self) -> bool:
+        """The truth of the one entry, for `if loss > limit`.
+
+        Raises:
+            ValueError: the tensor has not exactly one entry.
+        """
+        if self.size != 1:
+            raise ValueError(f"bool: got shape {self.shape}, expected exactly one entry")
+        return bool(self.data.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        """What np.asarray and matplotlib get: numpy(), from a tensor without a gradient.
+
+        Raises:
+            TypeError: the tensor requires a gradient, which would end here unnoticed.
+        """
+        if self.requires_grad:
+            raise TypeError("an array of a tensor that requires a gradient; use x.numpy()")
+        return np.array(self.numpy(), dtype, copy=copy)
+
     def __repr__(self) -> str:
         made = f", op={self.op.name}" if self.op is not None else ""
         grad = ", requires_grad=True" if self.requires_grad and self.op is None else ""
@@ -166,6 +186,9 @@ class Tensor(Node):
         if isinstance(p, Tensor) and p.requires_grad:
             raise TypeError("**: the exponent requires a gradient; use nnseq.ops.power(x, p)")
         return _tensor(ops.Pow.apply(self, p.data if isinstance(p, Tensor) else p))
+
+    def __rpow__(self, p: Any) -> Tensor:
+        raise TypeError("**: the exponent is a Tensor; use nnseq.ops.power(p, x)")
 
     def __matmul__(self, y: Any) -> Tensor:
         return _tensor(ops.matmul(self, y))

@@ -34,7 +34,7 @@ from nnseq.interrupt import Interrupted, Interrupts
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
 from nnseq.progress import Progress, as_text
-from nnseq.run_folder import RunFolder
+from nnseq.run_folder import RunFolder, naming
 from nnseq.snapshot import load_snapshot, load_weights, save_snapshot
 from nnseq.task import Position, Task
 from nnseq.tensor import no_grad
@@ -80,7 +80,7 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
     options = dataclasses.replace(
         options,
         device=machine.choose_device(options.device),
-        threads=options.threads or machine.usable_cpus(),
+        threads=options.threads or machine.most_threads(),
     )
     _check_kernels(options)
     with _threads(options), _kernels(options), RunFolder(options) as folder:
@@ -109,8 +109,11 @@ def _train(
         position = load_snapshot(folder.checkpoint, task, options)
     else:
         folder.start()
-    if not _is_over(task, options, position):
-        folder.cut_back(position.step - position.has_extra_line)
+    is_over = _is_over(task, options, position)
+    # A line that is there only because the run ended is none of a run that goes on.
+    folder.cut_back(position.step - (position.has_extra_line and not is_over))
+    if not is_over:
+        folder.summary.unlink(missing_ok=True)  # it speaks of an end that is no longer the end
         with Progress(position.step, last_step(task, options)) as progress:
             fit(task, options, folder, position, interrupts, progress)
     elif position.step == 0:
@@ -267,11 +270,15 @@ def _is_over(task: Task, options: Options, position: Position) -> bool:
 
 def _check_kernels(options: Options) -> None:
     usable = ("auto", *backend.PREFERENCE[options.device])
-    if options.kernels not in usable:
-        raise OptionError(
-            f"--kernels: {options.kernels} came with device {options.device}, expected one of "
-            f"{', '.join(usable)}; choose another, or another --device"
-        )
+    asked = {"--kernels": options.kernels}
+    if options.kernels == "auto":
+        asked["NNSEQ_KERNELS"] = backend.forced_kernels()
+    for who, name in asked.items():
+        if name not in usable:
+            raise OptionError(
+                f"{who}: {name} came with device {options.device}, expected one of "
+                f"{', '.join(usable)}; choose another, or another --device"
+            )
 
 
 def _kernels(options: Options) -> AbstractContextManager[None]:
@@ -300,7 +307,8 @@ def _draw_curve(experiment: str, task: Task, folder: RunFolder) -> None:
 
     rows = folder.rows()
     steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
-    learning_curve(folder.curve, steps, losses, title=experiment, baseline=task.baseline)
+    with naming(folder.curve):
+        learning_curve(folder.curve, steps, losses, title=experiment, baseline=task.baseline)
 
 
 def _summary(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from nnseq.checkpoint import CheckpointError
 from nnseq.interop import load, save
 from nnseq.models.indrnn import PlainIndRNN
 from nnseq.nn.module import Module
+from tests.child import ENVIRONMENT
 
 
 def model(dtype: str = "float32", bn: bool = False) -> PlainIndRNN:
@@ -32,6 +35,14 @@ def test_a_loaded_model_gives_the_same_bits(tmp_path: Path, dtype: str, bn: bool
     assert type(second) is PlainIndRNN
     assert not second.is_training
     np.testing.assert_array_equal(first.eval()(x).data, second(x).data)
+
+
+def test_a_process_that_imported_only_nnseq_loads_it(tmp_path: Path) -> None:
+    save(model(), tmp_path / "model.h5")
+    code = "import sys, nnseq; print(type(nnseq.load(sys.argv[1])).__name__)"
+    argv = [sys.executable, "-c", code, str(tmp_path / "model.h5")]
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert (done.stdout, done.stderr) == ("PlainIndRNN\n", "")
 
 
 def test_the_previous_file_is_kept(tmp_path: Path) -> None:

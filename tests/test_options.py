@@ -80,6 +80,7 @@ def test_smoke_uses_a_folder_of_its_own_again_but_no_other() -> None:
     assert toy("--smoke").overwrite
     assert not toy("--smoke", "--resume").overwrite
     assert not toy("--smoke", "--out", "precious").overwrite
+    assert not toy("--smoke", "--eval", "--load_weight", "x.h5").overwrite
 
 
 def test_no_flag_switches_off_what_is_on_by_default() -> None:
@@ -173,6 +174,9 @@ def test_no_two_sets_of_options_share_a_default_folder() -> None:
     names = {short_name(Toy(**long, seq_len=n, batch_size=1234567)) for n in range(2, 40)}
     assert len(names) == 38
     assert all(len(name) <= 100 for name in names)
+    files = "a/checkpoint.h5", "b/checkpoint.h5"
+    weighted = [Toy(load_weight=file, eval=flag) for file in files for flag in (False, True)]
+    assert len({short_name(options) for options in weighted}) == 4
 
 
 def test_differences_lists_every_option_of_the_mathematics_and_no_other() -> None:

@@ -32,12 +32,41 @@ def test_is_the_matrix_product(dtype, threads, shape, transposed):
     np.testing.assert_array_equal(z, again)
 
 
+def test_integers_take_the_dtype_that_holds_both():
+    x, y = np.ones((LEAST // 100, 10), np.int32), np.full((10, 20), 2**40)
+    z = product(x, y)
+    assert z.dtype == np.int64
+    assert (z == 10 * 2**40).all()
+
+
 def test_the_number_of_blas_threads_is_restored():
     x = np.ones((LEAST // 100, 10))
     with threadpool_limits(2):
         before = [library["num_threads"] for library in ThreadpoolController().info()]
         product(x, np.ones((10, 20)))
         assert [library["num_threads"] for library in ThreadpoolController().info()] == before
+
+
+def test_a_fork_waits_for_a_product_that_runs():
+    code = """
+import os, signal, sys, threading, time
+import numpy as np
+from nnseq import products
+x, y = np.ones((products.LEAST // 100, 10)), np.ones((10, 20))
+running = threading.Event()
+def multiply():
+    with products._one_at_a_time:
+        running.set()
+        time.sleep(0.2)
+threading.Thread(target=multiply).start()
+running.wait()
+pid = os.fork()
+if pid == 0:
+    signal.alarm(5)  # a child that waits for ever would outlive the test
+    os._exit(0 if (products.product(x, y) == 10).all() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert exit_code(code) == 0
 
 
 def test_works_in_a_forked_process():
@@ -52,8 +81,10 @@ if pid == 0:
     os._exit(0 if (product(x, y) == 10).all() else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
+    assert exit_code(code) == 0
+
+
+def exit_code(code):
     environment = os.environ | {"PYTHONPATH": ":".join(p for p in sys.path if p)}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=environment, timeout=60, check=False
-    )
-    assert done.returncode == 0
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    return subprocess.run(command, env=environment, timeout=20, check=False).returncode

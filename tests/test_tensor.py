@@ -76,6 +76,31 @@ def test_comparisons_give_tensors_of_bool():
     np.testing.assert_array_equal((x <= 1).data, [True, False, False])
 
 
+def test_the_truth_of_one_entry_is_its_own():
+    assert leaf(2) > 1
+    assert not leaf(1) > 2
+    assert not Tensor(np.zeros((1, 1)))
+    for several in (leaf(1, 2) > 0, Tensor(np.zeros(0))):
+        with pytest.raises(ValueError, match=r"bool: got shape .*, expected exactly one entry"):
+            bool(several)
+
+
+def test_numpy_reads_a_tensor_without_a_gradient_only():
+    x = np.array([1.0, 2.0])
+    assert np.asarray(Tensor(x)) is x
+    assert np.array(Tensor(x)) is not x
+    assert np.asarray(Tensor(x), np.float32).dtype == np.float32
+    for lost in (leaf(1, 2), [leaf(1), leaf(2)]):
+        with pytest.raises(TypeError, match=r"requires a gradient.*use x.numpy\(\)"):
+            np.asarray(lost)
+
+
+@pytest.mark.parametrize("base", [2.0, np.ones(2)])
+def test_a_number_to_the_power_of_a_tensor_is_refused_with_the_cure(base):
+    with pytest.raises(TypeError, match=r"use nnseq.ops.power\(p, x\)"):
+        base ** leaf(1, 2)
+
+
 def test_iterating_goes_along_the_first_axis():
     x = Tensor(np.arange(6.0).reshape(3, 2), True)
     rows = list(x)

@@ -130,6 +130,27 @@ def test_resume_cuts_metrics_back_to_the_checkpoint(tmp_path: Path) -> None:
     assert result(tmp_path / "parts") == result(tmp_path / "whole")
 
 
+def test_resume_cuts_metrics_back_even_where_no_step_is_left(tmp_path: Path) -> None:
+    train(tmp_path, max_steps=7)
+    before = rows(tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 9, "loss": 1.0, "seconds": 1.0}\n{"step": 12, "lo')
+    assert train(tmp_path, max_steps=5, resume=True) == 0
+    assert rows(tmp_path) == before
+
+
+def test_a_foreign_line_in_metrics_is_refused_and_nothing_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path, max_steps=7)
+    (tmp_path / "metrics.jsonl").write_text("hello\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    assert train(tmp_path, max_steps=12, resume=True) == 2
+    assert "b'hello\\n' came, expected one JSON object with a step" in one_line(capsys)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_resume_of_a_finished_run_rewrites_the_summary_and_nothing_else(tmp_path: Path) -> None:
     train(tmp_path)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.name != "curve.png"}

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from nnseq import checkpoint
-from nnseq.run_folder import RunFolder
+from nnseq import backend, checkpoint, machine, plots, run_folder
 from nnseq.tensor import Tensor
 from tests.line_task import Line, one_line, result, train
 
@@ -120,14 +119,17 @@ def test_a_parameter_that_the_last_step_spoiled_is_not_saved(
 # ---- the disk and the machine --------------------------------------------------------------------
 
 
-def disk_full(*_: Any) -> None:
+def disk_full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("call", ["write_checkpoint", "write_metrics"])
+@pytest.mark.parametrize(
+    ("call", "file"), [("write_checkpoint", "checkpoint.h5"), ("write_metrics", "metrics.jsonl")]
+)
 def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(
     tmp_path: Path,
     call: str,
+    file: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -135,7 +137,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(
         if call == "write_checkpoint":
             monkeypatch.setattr(os, "replace", disk_full)
         else:
-            monkeypatch.setattr(RunFolder, "log", disk_full)
+            monkeypatch.setattr(Path, "open", disk_full)
 
     class Filling(Line):
         happens: ClassVar = {6: fill}
@@ -143,8 +145,10 @@ def test_a_full_disk_ends_the_run_in_one_line_and_loses_nothing(
     train(tmp_path / "whole", save_every="4")
     capsys.readouterr()
     assert train(tmp_path / "parts", Filling, save_every="4") == 1
-    assert "No space left on device" in one_line(capsys)
     monkeypatch.undo()
+    line = one_line(capsys)
+    assert f"{file}: cannot be written: No space left on device" in line
+    assert "free space" in line
     assert checkpoint.read(tmp_path / "parts" / "checkpoint.h5")[1]["step"] == 4
     assert train(tmp_path / "parts", save_every="4", resume=True) == 0
     assert result(tmp_path / "parts") == result(tmp_path / "whole")
@@ -156,6 +160,54 @@ def test_an_out_that_cannot_be_a_folder_is_refused(
     (tmp_path / "file").write_text("x")
     assert train(tmp_path / "file" / "run") == 2
     assert "cannot be used: Not a directory" in one_line(capsys)
+
+
+def test_a_full_disk_at_the_end_leaves_the_run_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_durably = run_folder.write_durably
+    for file in ("summary.json", "curve.png"):
+        out = tmp_path / file
+
+        def full(path: Path, content: bytes, file: str = file) -> None:
+            if path.name == file:
+                disk_full()
+            write_durably(path, content)
+
+        monkeypatch.setattr(run_folder, "write_durably", full)
+        monkeypatch.setattr(plots, "write_durably", full)
+        assert train(out) == 1
+        monkeypatch.undo()
+        assert f"{file}: cannot be written: No space left on device" in one_line(capsys)
+        assert train(out, resume=True) == 0
+        assert {"summary.json", "curve.png"} <= {path.name for path in out.iterdir()}
+
+
+def test_an_out_with_an_impossible_name_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / ("x" * 300)) == 2
+    assert "cannot be used: File name too long; name a folder" in one_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["foo", "cupy"])
+def test_kernels_named_in_the_environment_that_cannot_run_are_refused_before_anything_is_lost(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path)
+    before = result(tmp_path)
+    capsys.readouterr()
+    monkeypatch.setattr(backend, "_forced", name)
+    assert train(tmp_path, overwrite=True) == 2
+    assert f"NNSEQ_KERNELS: {name} came with device cpu, expected one of" in one_line(capsys)
+    assert result(tmp_path) == before
+
+
+def test_without_threads_as_many_are_used_as_numba_started_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 1000)
+    assert train(tmp_path, threads=None, max_steps=1) == 0
 
 
 @pytest.mark.parametrize(

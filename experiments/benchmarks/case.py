@@ -31,7 +31,7 @@ class Case:
     Args:
         name: what --only takes.
         does: one line for the table: what is inside the measured time.
-        shapes: measured, the first one also for memory.
+        shapes: measured, in time and in memory.
         quick_shapes: instead of shapes under --quick.
         draw: (shape, seed) -> the inputs; the same arrays go to everybody.
         ours: our step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -71,6 +72,19 @@ def line(row: Mapping[str, Any]) -> str:
         "-" if row["ours_peak_ratio"] is None else f"{row['ours_peak_ratio']:.2f}",
     )
     return _line(cells)
+
+
+def check_path(path: Path) -> None:
+    """Refuse a file that `write` could not write, before minutes of measuring.
+
+    Raises:
+        ValueError: no such folder, no permission, or a folder of that name.
+    """
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"--out: {path} cannot be written, expected a file in a folder that exists and that "
+            "you may write to"
+        )
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package benchmarks is
 
@@ -32,8 +32,11 @@ SETS = {"cpu": 1, "cuda": 3}  # sets of inputs: on a GPU small ones would stay i
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="CASE", help=", ".join(c.name for c in CASES)
@@ -58,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         device_module(options.device)
         rivals = peers.chosen(options.peers, options.device)
         threads.before_imports(options.threads)
+        report.check_path(options.out)
     except (ValueError, DeviceError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
@@ -125,6 +129,13 @@ def peak(case: Case, shape: Shape, who: str, options: argparse.Namespace) -> int
     if options.no_memory:
         return None
     return memory.peak_bytes(case, shape, who, options.device, options.threads)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
 
 
 if __name__ == "__main__":

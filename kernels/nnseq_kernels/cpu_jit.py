@@ -5,10 +5,11 @@ from another file and the old machine code runs on. Here one compiled function i
 by a hash of
 
     what every name in the kernel stands for, and in the functions that it calls, and so on: the
-    function and the text of its whole source file, or the value of the constant,
-    the argument types, the compiler options, Numba's version and the processor.
+    function's bytecode and the text of its whole source file, or the value of the constant,
+    the argument types, the compiler options, the versions of Numba and Python, and the processor.
 
-So nothing is ever stale, nothing is overwritten, and processes may share the folder. It is
+The text may be newer than the function, where a file is edited after its import: hence the
+bytecode. So nothing is ever stale, nothing is overwritten, and processes share the folder. It is
 $NUMBA_CACHE_DIR, or `nnseq` in the user's cache folder. Where it cannot be written, kernels are
 compiled anew in each process and one warning says so.
 """
@@ -29,6 +30,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
@@ -47,10 +49,17 @@ def cpu_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def cache_folder() -> Path:
-    """The folder that compiled kernels are kept in."""
+    """The folder that compiled kernels are kept in.
+
+    Raises:
+        FileNotFoundError: nobody says where it is.
+    """
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         return Path(chosen) / "nnseq"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # no HOME, and a user without an entry in the list of users
+        raise FileNotFoundError(str(error)) from error
     return Path(base) / "nnseq" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -81,9 +90,11 @@ class TextCache(_Cache):
         """Write a compiled signature: to a new file first, so that readers see all or nothing."""
         if not self.enabled or data.lifted or data.library.has_dynamic_globals:
             return
-        path = self._file(sig, data.codegen)
+        folder: Path | str = "the user's cache folder"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path = self._file(sig, data.codegen)
+            folder = path.parent
+            folder.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{uuid.uuid4().hex}")
             try:
                 partial.write_bytes(serialize.dumps(data._reduce()))  # type: ignore[no-untyped-call]
@@ -91,7 +102,7 @@ class TextCache(_Cache):
             finally:
                 partial.unlink(missing_ok=True)
         except OSError as error:
-            _warn_once(path.parent, error.strerror or str(error))
+            _warn_once(folder, error.strerror or str(error))
 
     def enable(self) -> None:
         self.enabled = True
@@ -104,8 +115,9 @@ class TextCache(_Cache):
             path.unlink(missing_ok=True)
 
     def _file(self, sig: Any, codegen: Any) -> Path:
-        key = repr((text_hash(self.function), self.options, str(sig), codegen.magic_tuple()))
-        digest = hashlib.sha256(f"{key}{numba.__version__}".encode()).hexdigest()[:24]
+        versions = numba.__version__, sys.implementation.cache_tag
+        code = text_hash(self.function), self.options, str(sig), codegen.magic_tuple()
+        digest = hashlib.sha256(repr((versions, code)).encode()).hexdigest()[:24]
         return cache_folder() / f"{self._stem()}-{digest}.nbc"
 
     def _stem(self) -> str:
@@ -115,7 +127,7 @@ class TextCache(_Cache):
 
 
 def text_hash(function: Callable[..., Any]) -> str:
-    """Hash the text of every file that function reaches, and the constants it reads."""
+    """Hash the code and text of all that function reaches, and the constants that it reads."""
     digest = hashlib.sha256()
     for part in sorted(set(_reached(function))):
         digest.update(part.encode())
@@ -123,7 +135,7 @@ def text_hash(function: Callable[..., Any]) -> str:
 
 
 def _reached(function: Callable[..., Any]) -> Iterator[str]:
-    """Yield what each name in a function stands for, and the text behind it, transitively."""
+    """Yield what each name in a function stands for, and what is behind it, transitively."""
     stack: list[tuple[str, Any]] = [("", function)]
     seen: set[tuple[str, int]] = set()
     while stack:
@@ -133,17 +145,39 @@ def _reached(function: Callable[..., Any]) -> Iterator[str]:
             continue
         seen.add((name, id(value)))
         if isinstance(value, (FunctionType, ModuleType)):
-            if value.__name__.partition(".")[0] in SELF_CONTAINED or _home(value) in SELF_CONTAINED:
+            home = value.__name__ if isinstance(value, ModuleType) else value.__module__
+            if home.partition(".")[0] in SELF_CONTAINED:
                 continue
             yield f"{name} = {getattr(value, '__qualname__', value.__name__)}"
             yield _file_text(value)
         if isinstance(value, FunctionType):
-            code = value.__code__
-            cells = (cell.cell_contents for cell in value.__closure__ or ())
-            stack += zip(code.co_freevars, cells, strict=True)
-            stack += ((name, value.__globals__.get(name)) for name in _names(code))
-        elif isinstance(value, (bool, int, float, str, tuple)):
-            yield f"{name} = {value!r}"
+            yield from _bytecode(value.__code__)
+            stack += _named_in(value)
+        elif isinstance(value, (tuple, list)):
+            yield f"{name} has {len(value)} entries"
+            stack += ((f"{name}[{i}]", entry) for i, entry in enumerate(value))
+        elif isinstance(value, np.ndarray):  # its repr leaves entries out
+            yield f"{name} = {value.dtype} {value.shape} {value.strides} {value.tobytes().hex()}"
+        elif not isinstance(value, ModuleType):
+            yield f"{name} = {type(value).__name__} {value!r}"
+
+
+def _named_in(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) of the variables that a function takes from outside.
+
+    Of a module it is its attributes: any that the function names, since which belongs to which
+    module only the compiler knows.
+    """
+    code, names = function.__code__, set(_names(function.__code__))
+    cells = (cell.cell_contents for cell in function.__closure__ or ())
+    outside = dict(zip(code.co_freevars, cells, strict=True))
+    outside |= {name: function.__globals__[name] for name in names & function.__globals__.keys()}
+    outside |= {f"default {i}": x for i, x in enumerate(function.__defaults__ or ())}
+    yield from outside.items()
+    for module, value in outside.items():
+        if isinstance(value, ModuleType) and value.__name__.partition(".")[0] not in SELF_CONTAINED:
+            for name in names & vars(value).keys():
+                yield f"{module}.{name}", getattr(value, name)
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -153,17 +187,25 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _home(value: Any) -> str:
-    return str(getattr(value, "__module__", "") or "").partition(".")[0]
+def _bytecode(code: CodeType) -> Iterator[str]:
+    constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+    yield repr((code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames, constants))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _bytecode(constant)
 
 
 @functools.cache
 def _file_text(value: FunctionType | ModuleType) -> str:
-    return Path(inspect.getfile(value)).read_text(encoding="utf-8")
+    """The content of the file that defines value; "" where there is none, as in a console."""
+    try:
+        return Path(inspect.getfile(value)).read_bytes().hex()
+    except (OSError, TypeError):
+        return ""
 
 
 @functools.cache
-def _warn_once(folder: Path, reason: str) -> None:
+def _warn_once(folder: Path | str, reason: str) -> None:
     warnings.warn(
         f"compiled kernels cannot be kept in {folder} ({reason}), so every process compiles them "
         f"again; set NUMBA_CACHE_DIR to a folder that can be written",

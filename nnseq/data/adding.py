@@ -34,8 +34,8 @@ def adding_batch(
         dtype: float32 or float64.
 
     Returns:
-        x: (T, B, 2) values in [0, 1) and markers in {0, 1}, eq. (1).
-        y: (B, 1) sums in [0, 2), eq. (2).
+        x: (T, B, 2) values in [0, 1] (1 by rounding) and markers in {0, 1}, eq. (1).
+        y: (B, 1) sums in [0, 2], eq. (2).
 
     Raises:
         ValueError: T < 2 or B < 1.

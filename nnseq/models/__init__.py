@@ -1,1 +1,5 @@
 """Whole networks."""
+
+from nnseq.models.indrnn import PlainIndRNN
+
+__all__ = ["PlainIndRNN"]

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
+from nnseq.curriculum import Curriculum
+from nnseq.optim import Plateau
 from tests.child import ENVIRONMENT, ROOT
 
 SCRIPT = ROOT / "experiments" / "adding.py"
@@ -224,6 +226,36 @@ def kill_and_continue(tmp_path: Path, kills: int, least: int, steps: int) -> Non
 
 def test_kill_9_and_resume_ends_with_the_same_bits(tmp_path: Path) -> None:
     kill_and_continue(tmp_path, kills=2, least=1, steps=250)
+
+
+@pytest.mark.parametrize("recipe", ["--curriculum", "--no_curriculum"])
+def test_a_run_stopped_in_a_later_stage_of_its_recipe_ends_with_the_same_bits(
+    tmp_path: Path, recipe: str
+) -> None:
+    import runpy
+
+    space = runpy.run_path(str(SCRIPT))
+
+    class Fast(Curriculum):
+        def __init__(self, target: int, lr: float) -> None:
+            super().__init__(target, lr, start=6, window=4, threshold=9.0, final=30)
+
+    def impatient(lr: float, *_: Any, **__: Any) -> Plateau:
+        return Plateau(lr, 1, 0.1, threshold=0.9)
+
+    space["main"].__globals__.update(Curriculum=Fast, Plateau=impatient, EVAL_EVERY=5)
+
+    def run(out: str, steps: int, *more: str) -> None:
+        argv = [*SMALL, recipe, "--in2hid_std", "0.3", "--out", str(tmp_path / out), *more]
+        assert space["main"]([*argv, "--max_steps", str(steps)]) == 0
+
+    run("whole", 31)
+    run("parts", 7)
+    for steps in (18, 31):
+        run("parts", steps, "--resume")
+    seen = {(line["T"], line["lr"]) for line in metrics(tmp_path / "whole")}
+    assert len(seen) >= 4, "the recipe has stages"
+    assert result(tmp_path / "parts") == result(tmp_path / "whole")
 
 
 @pytest.mark.kills

@@ -146,10 +146,21 @@ def test_a_peer_that_is_not_installed_is_named_with_the_cure(monkeypatch):
         (("--only", "lstn"), "lstn came, expected some of indrnn"),
         (("--threads", "0"), "0 came, expected 1 to"),
         (("--samples", "0"), "0 came, expected at least 1"),
+        (("--out", "/nowhere/x.json"), "--out: /nowhere/x.json cannot be written"),
+        (("--out", "."), "--out: . cannot be written"),
+        (("--device", "tpu"), "invalid choice: 'tpu'"),
+        (("--quic",), "unrecognized arguments: --quic"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path, capsys, flags, message):
-    code = run_module.main([*flags, "--peers", "reference", "--out", str(tmp_path / "x.json")])
+def test_what_cannot_be_measured_is_refused_in_one_line_and_before(
+    tmp_path, monkeypatch, capsys, flags, message
+):
+    monkeypatch.setattr(machine, "measure", None)
+    argv = ["--peers", "reference", "--out", str(tmp_path / "x.json"), *flags]
+    try:
+        code = run_module.main(argv)
+    except SystemExit as left:  # argparse leaves by itself
+        code = left.code
     assert code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line

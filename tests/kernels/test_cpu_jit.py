@@ -1,11 +1,15 @@
 """The cache of compiled kernels: fresh after any edit, shared between processes, optional."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
+from nnseq_kernels.cpu_jit import text_hash
 
 PAIR = """
 from nnseq_kernels.cpu_jit import cpu_jit
@@ -93,3 +97,85 @@ def test_a_folder_that_cannot_be_written_gives_one_warning(run, tmp_path):
     assert result == 6
     assert stderr.count("compiled kernels cannot be kept in") == 1
     assert "NUMBA_CACHE_DIR" in stderr
+
+
+def test_a_user_without_a_home_gets_the_warning_too(run, tmp_path):
+    without_home = "import pathlib, runpy, sys\n"
+    without_home += "def home(cls): raise RuntimeError('Could not determine home directory.')\n"
+    without_home += "pathlib.Path.home = classmethod(home)\n"
+    (tmp_path / "sitecustomize.py").write_text(without_home)
+    kernels = Path(__file__).parents[2] / "kernels"
+    result, stderr = run(
+        NUMBA_CACHE_DIR="", XDG_CACHE_HOME="", PYTHONPATH=f"{tmp_path}{os.pathsep}{kernels}"
+    )
+    assert result == 6
+    assert stderr.count("Could not determine home directory") == 1
+
+
+# ---- what the name of a file depends on --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.float32(0.1), np.float32(0.2)),
+        (np.float32(0), np.float64(0)),
+        (np.zeros(2000), np.eye(1, 2000, 1000)[0]),
+        ((1, np.float32(2)), (1, np.float32(3))),
+        (abs, max),
+    ],
+)
+def test_every_constant_of_a_closure_counts(one, other):
+    def make(constant):
+        def pointwise(x):
+            return x, constant
+
+        def loop(x):
+            return pointwise(x)
+
+        return loop
+
+    assert text_hash(make(one)) == text_hash(make(one))
+    assert text_hash(make(one)) != text_hash(make(other))
+
+
+def test_functions_in_a_tuple_count():
+    def make(pair):
+        def loop(x):
+            return pair[0](x)
+
+        return loop
+
+    assert text_hash(make((lambda x: x + 1,))) == text_hash(make((lambda x: x + 1,)))
+    assert text_hash(make((lambda x: x + 1,))) != text_hash(make((lambda x: x + 2,)))
+
+
+def test_what_a_function_of_a_module_calls_counts():
+    def make(factor):
+        deep, middle = ModuleType("deep"), ModuleType("middle")
+        exec(f"def scaled(x): return x * {factor}", vars(deep))
+        exec("def pointwise(x): return scaled(x)", vars(middle))
+        middle.scaled = deep.scaled
+
+        def loop(x):
+            return middle.pointwise(x)
+
+        return loop
+
+    assert text_hash(make(2)) == text_hash(make(2))
+    assert text_hash(make(2)) != text_hash(make(3))
+
+
+def test_a_file_edited_after_its_import_is_not_taken_for_the_code_that_runs(tmp_path):
+    path = tmp_path / "edited_pair.py"
+
+    def imported():
+        spec = importlib.util.spec_from_file_location("edited_pair", path)
+        module = importlib.util.module_from_spec(spec)
+        exec(compile(path.read_text(), path, "exec"), vars(module))
+        return module
+
+    path.write_text("def pointwise(x): return x * 2")
+    old = imported().pointwise
+    path.write_text("def pointwise(x): return x * 3")
+    assert text_hash(old) != text_hash(imported().pointwise)

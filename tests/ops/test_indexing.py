@@ -83,6 +83,17 @@ def test_embedding(data):
     np.testing.assert_array_equal(ops.embedding(W, index), W[index])
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32, np.uint64])
+def test_indices_of_few_bits_into_a_table_of_more_rows(dtype):
+    W = Tensor(np.zeros((70_000, 2), np.float32), True)
+    index = np.array([100, 3, 100], dtype)
+    dy = np.arange(6, dtype=np.float32).reshape(3, 2)
+    for y in (ops.embedding(W, index), W[index], W[index, :]):
+        dW = grad(y, W, dy)[0]
+        np.testing.assert_array_equal(dW[100], dy[0] + dy[2])
+        np.testing.assert_array_equal(dW[3], dy[1])
+
+
 def test_embedding_of_nothing_from_an_empty_table():
     assert ops.embedding(np.ones((0, 3)), np.zeros((2, 0), int)).shape == (2, 0, 3)
 
