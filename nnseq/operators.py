@@ -113,10 +113,11 @@ def matmul(x: Any, y: Any) -> Any:
     """Multiply matrices: (..., n, m) @ (..., m, k) -> (..., n, k); a 1-D operand is a vector.
 
     Raises:
-        ValueError: a 0-D operand, or inner sizes that differ.
+        ValueError: a 0-D operand, inner sizes that differ, or leading axes that do not broadcast.
     """
     xs, ys = np.shape(_data(x)), np.shape(_data(y))
-    if not xs or not ys or xs[-1] != ys[max(len(ys) - 2, 0)]:
+    fits = all(n == m or 1 in (n, m) for n, m in zip(xs[-3::-1], ys[-3::-1], strict=False))
+    if not fits or not xs or not ys or xs[-1] != ys[max(len(ys) - 2, 0)]:
         raise ValueError(f"matmul: got shapes {xs} and {ys}, expected (..., n, m) and (..., m, k)")
     if len(ys) == 1:
         return matmul(x, y.reshape(-1, 1)).reshape(xs[:-1])

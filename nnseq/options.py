@@ -100,6 +100,9 @@ def parse_save_every(text: str) -> SaveEvery:
     return every
 
 
+TRAINING_ONLY = ("lr", "clip_norm", "clip_value", "max_steps", "epochs", "save_every", "log_every")
+
+
 @dataclass(frozen=True)
 class Options:
     """The options that every experiment shares. An experiment's own dataclass extends this one.
@@ -188,6 +191,10 @@ def parse(
     presets = presets or {}
     parser = _Parser(experiment, kind, description, presets)
     explicit = vars(parser.parse_args(sys.argv[1:] if argv is None else list(argv)))
+    if explicit.get("eval"):
+        for name in TRAINING_ONLY:
+            if name in explicit:
+                parser.error(f"--{name} came with --eval, which trains nothing; drop one of them")
     values = dict(presets.get(explicit.get("preset", ""), {}))
     if explicit.get("smoke"):
         values |= smoke or {}

@@ -42,6 +42,9 @@ from nnseq.tensor import no_grad
 O = TypeVar("O", bound=Options)
 
 
+NUMPY_TOO_BIG = ("array is too big", "Maximum allowed dimension")  # both come as ValueError
+
+
 class NonFiniteError(ArithmeticError):
     """A loss, gradient or parameter is nan or infinite; the message names the first."""
 
@@ -70,7 +73,9 @@ def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
     except (CheckpointError, NonFiniteError, OSError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 1
-    except MemoryError as error:
+    except (MemoryError, ValueError) as error:
+        if not isinstance(error, MemoryError) and not any(w in str(error) for w in NUMPY_TOO_BIG):
+            raise
         print(f"{experiment}: out of memory: {error}; lower the sizes", file=sys.stderr)
         return 1
     return 0
@@ -83,6 +88,9 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
         threads=options.threads or machine.most_threads(),
     )
     _check_kernels(options)
+    if options.kernels == "auto":  # NNSEQ_KERNELS counts as if it had been given
+        options = dataclasses.replace(options, kernels=backend.forced_kernels())
+    machine.keep_freed_memory()
     with _threads(options), _kernels(options), RunFolder(options) as folder:
         task = build(options)
         position = Position()
@@ -160,6 +168,12 @@ def fit(
         loss = _step(task, options, position.step + 1)
         position.step += 1
         columns = task.observe(position.step, loss)
+        for name, value in columns.items():
+            if not math.isfinite(value):
+                raise NonFiniteError(
+                    f"step {position.step}: {name} is {value}; the checkpoint of before is kept; "
+                    "lower --lr or bound the gradients with --clip_norm"
+                )
         position.seconds = time.perf_counter() - started
         if is_first:  # only now is it known which kernels run
             progress.lines(_first_lines(task, options))

@@ -116,6 +116,12 @@ def test_matmul_of_shapes_that_do_not_fit_is_refused(first, second):
         Tensor(np.ones(first)) @ np.ones(second)
 
 
+def test_matmul_of_batches_that_do_not_broadcast_is_refused_by_name():
+    x, y = Tensor(np.ones((2, 3, 4))), np.ones((3, 4, 5))
+    with pytest.raises(ValueError, match=r"matmul: got shapes \(2, 3, 4\) and \(3, 4, 5\)"):
+        x @ y
+
+
 def test_matmul_computes_only_the_gradient_that_is_needed(monkeypatch):
     x, W = Tensor(np.ones((2, 3))), Tensor(np.ones((3, 4)), True)
     z = x @ W

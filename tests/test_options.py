@@ -115,6 +115,7 @@ def test_no_flag_switches_off_what_is_on_by_default() -> None:
         (["--eval", "--load_weight", "x.h5", "--resume"], "--eval"),
         (["--eval", "--load_weight", "x.h5", "--overwrite"], "overwrites no run"),
         (["--max_steps", "-1"], "--max_steps: -1 came"),
+        (["--eval", "--load_weight", "x.h5", "--lr", "1"], "--lr came with --eval"),
     ],
 )
 def test_a_bad_command_line_is_refused_in_one_line(

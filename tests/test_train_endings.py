@@ -203,6 +203,41 @@ def test_kernels_named_in_the_environment_that_cannot_run_are_refused_before_any
     assert result(tmp_path) == before
 
 
+def test_kernels_of_the_environment_belong_to_the_run_and_must_be_the_same_on_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backend, "_forced", "reference")
+    assert train(tmp_path, max_steps=2) == 0
+    monkeypatch.setattr(backend, "_forced", "auto")
+    capsys.readouterr()
+    assert train(tmp_path, max_steps=3, resume=True) == 2
+    assert "--kernels is auto, the checkpoint has reference" in one_line(capsys)
+
+
+def test_a_metric_that_is_not_finite_ends_the_run_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Line, "observe", lambda task, step, loss: {"eval_mse": float("nan")})
+    assert train(tmp_path, max_steps=2) == 1
+    assert "step 1: eval_mse is nan" in one_line(capsys)
+
+
+def test_sizes_that_numpy_cannot_hold_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, batch_size=10**20) == 1
+    assert "out of memory" in one_line(capsys)
+
+
+def test_a_run_keeps_the_memory_that_it_frees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(machine, "keep_freed_memory", lambda: asked.append(True))
+    assert train(tmp_path, max_steps=1) == 0
+    assert asked == [True]
+
+
 def test_without_threads_as_many_are_used_as_numba_started_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,11 @@ def prepare(
     a: Any, u: Any, h0: Any, mask: Any = None, *, act: str = "relu", step_clip: float = 0.0
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Refuse what does not fit; bring the mask to bool."""
+    for name, array in (("a", a), ("u", u), ("h0", h0), ("mask", mask)):
+        if not hasattr(array, "dtype") and not (name == "mask" and mask is None):
+            raise TypeError(
+                f"indrnn: {name} is a {type(array).__name__}, expected an array or a Tensor"
+            )
     if np.ndim(a) != 3:
         raise ValueError(f"indrnn: a has shape {np.shape(a)}, expected (T, B, H)")
     T, B, H = a.shape

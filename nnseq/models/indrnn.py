@@ -42,7 +42,7 @@ class PlainIndRNN(Module):
         bn, bn_steps, p_drop, learn_h0, step_clip, dtype: as IndRNNStack.
 
     Raises:
-        ValueError, TypeError: out of range.
+        ValueError, TypeError: out of range, or no u is left for the last layer's own range.
     """
 
     def __init__(
@@ -73,7 +73,12 @@ class PlainIndRNN(Module):
         bound = recurrent_bound(seq_len, MAG, act)
         if u_bound is not None:
             bound = check_float("PlainIndRNN", "u_bound", u_bound, 0.0, open_low=True)
-        low = min(recurrent_low_bound(seq_len, MAG), bound)
+        low = recurrent_low_bound(seq_len, MAG)
+        if init_last_u and low > bound:
+            raise ValueError(
+                f"PlainIndRNN: the last layer's u would start in [{low:.6g}, {bound:.6g}], which "
+                f"is empty; give a MAG of at least 1, a larger u_bound, or init_last_u=False"
+            )
         self.constrain_u = bool(constrain_u)
         self.stack = IndRNNStack(
             input_size,

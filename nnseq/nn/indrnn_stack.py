@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nnseq.nn.arguments import check_choice, check_size
+from nnseq.nn.arguments import check_choice, check_float, check_size
 from nnseq.nn.batchnorm import BatchNorm
 from nnseq.nn.dropout import Dropout
 from nnseq.nn.indrnn import IndRNN
@@ -80,7 +80,16 @@ class IndRNNBlock(Module):
 
         Returns:
             y: (T, B, H), or (B, H) under only_last; h_T: (B, H) the state to carry on.
+
+        Raises:
+            ValueError: a shape does not fit, or only_last of a reversed rnn, whose last step in
+                time is its first.
         """
+        if only_last and self.rnn.reverse:
+            raise ValueError(
+                "IndRNNBlock: only_last reads step T - 1, where a reversed rnn begins; "
+                "take h_T, or y[0]"
+            )
         valid = step_mask("IndRNNBlock", x, mask, lengths)
         a = self.rnn.project(x)
         if self.place == "before":
@@ -164,6 +173,8 @@ class IndRNNStack(Module):
 
     @u_bound.setter
     def u_bound(self, bound: float | None) -> None:
+        if bound is not None:
+            bound = check_float("IndRNNStack", "u_bound", bound, 0.0, open_low=True)
         for block in self.layers:
             block.rnn.u_bound = bound
         self.constrain()

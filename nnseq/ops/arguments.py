@@ -59,7 +59,13 @@ def positive_axis(who: str, axis: int, ndim: int) -> int:
 
 
 def expect_shape(who: str, what: str, x: Any, shape: tuple[int, ...], because: str) -> None:
-    """Raise ValueError unless x has this shape; because says where the shape comes from."""
-    got = data_of(x).shape
+    """Raise ValueError unless x has this shape; because says where the shape comes from.
+
+    Raises:
+        TypeError: x is neither a Tensor nor an array.
+    """
+    got = getattr(data_of(x), "shape", None)
+    if got is None:
+        raise TypeError(f"{who}: {what} is a {type(x).__name__}, expected a Tensor or an array")
     if got != shape:
         raise ValueError(f"{who}: {what} has shape {got}, expected {shape} because {because}")

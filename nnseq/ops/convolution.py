@@ -18,6 +18,7 @@ from nnseq.backend import Array, array_module
 from nnseq.operators import Sum
 from nnseq.ops.arguments import expect_shape, float_array
 from nnseq.ops.linear import flat
+from nnseq.products import product
 from nnseq.tape import Op
 
 Index = tuple[slice, ...]
@@ -41,7 +42,7 @@ class Convolve(Op):
         y = array_module(x).empty((*taps.y_shape, W.shape[2]), x.dtype)
         y[...] = 0 if b is None else b
         for W_k, at_x, at_y in zip(W, taps.x, taps.y, strict=True):
-            y[at_y] += product(x[at_x], W_k)
+            y[at_y] += last_axis_product(x[at_x], W_k)
         return y
 
     def backward(self, dy: Any) -> Any:
@@ -60,7 +61,7 @@ class ConvolveInput(Op):
         self.taps = taps
         dx = array_module(dy).zeros((*taps.x_shape, W.shape[1]), dy.dtype)
         for W_k, at_x, at_y in zip(W, taps.x, taps.y, strict=True):
-            dx[at_x] += product(dy[at_y], W_k.T)
+            dx[at_x] += last_axis_product(dy[at_y], W_k.T)
         return dx
 
     def backward(self, ddx: Any) -> Any:
@@ -78,7 +79,7 @@ class ConvolveWeight(Op):
         self.taps = taps
         dW = array_module(x).empty((len(taps.x), x.shape[-1], dy.shape[-1]), x.dtype)
         for k, (at_x, at_y) in enumerate(zip(taps.x, taps.y, strict=True)):
-            dW[k] = flat(x[at_x]).T @ flat(dy[at_y])
+            dW[k] = product(flat(x[at_x]).T, flat(dy[at_y]))
         return dW
 
     def backward(self, ddW: Any) -> Any:
@@ -180,9 +181,9 @@ def meeting(k: int, x_size: int, y_size: int, stride: int, padding: int) -> tupl
     return slice(start, start + (stop - first) * stride, stride), slice(first, stop)
 
 
-def product(x: Array, W: Array) -> Array:
+def last_axis_product(x: Array, W: Array) -> Array:
     """(..., C) and (C, O) → (..., O), as one matrix product."""
-    return (flat(x) @ W).reshape(*x.shape[:-1], W.shape[1])
+    return product(flat(x), W).reshape(*x.shape[:-1], W.shape[1])
 
 
 def _shapes(

@@ -17,7 +17,7 @@ from nnseq.operators import Sum
 from nnseq.ops.activations import sigmoid
 from nnseq.ops.arguments import data_of, expect_shape, float_array, integer_array
 from nnseq.ops.elementwise import exp
-from nnseq.tape import Op
+from nnseq.tape import Node, Op
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -76,7 +76,8 @@ def cross_entropy(a: Any, target: Any, *, weights: Any = None, reduction: str = 
     Args:
         a: (..., V) logits.
         target: (...) integers in [0, V), also where the weight is 0.
-        weights: (...), for example a padding mask: bool, integers or floats; None: all 1.
+        weights: (...), for example a padding mask: bool, integers or floats; None: all 1. A Tensor
+            of weights may have a gradient.
         reduction: "mean", "sum" or "none", see (1).
 
     Returns:
@@ -147,12 +148,12 @@ class SquaredError(Op):
 
 
 def mse(y: Any, target: Any, *, weights: Any = None, reduction: str = "mean") -> Any:
-    """Compute the squared error (y - target)², averaged over all entries.
+    """Compute the squared error (y - target)², averaged over all entries unless told otherwise.
 
     Args:
         y: (...) prediction.
         target: (...) of y's shape.
-        weights, reduction: as for cross_entropy; "mean" divides by the number of entries.
+        weights, reduction: as for cross_entropy.
 
     Returns:
         () or, with "none", (...). Saved for backward, read-only: y and target.
@@ -172,7 +173,9 @@ def reduced(who: str, loss: Any, weights: Any, reduction: str) -> Any:
         raise ValueError(f"{who}: got reduction {reduction!r}, expected one of {REDUCTIONS}")
     total: Any = float(math.prod(loss.shape))
     if weights is not None:
-        weights = array_module(data_of(loss)).asarray(data_of(weights)).astype(loss.dtype)
+        if not (isinstance(weights, Node) and weights.requires_grad):
+            weights = array_module(data_of(loss)).asarray(data_of(weights))
+        weights = weights.astype(loss.dtype)
         expect_shape(who, "weights", weights, loss.shape, "there is one loss per position")
         loss, total = loss * weights, weights.sum()
     if reduction == "none":

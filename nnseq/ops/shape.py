@@ -16,11 +16,11 @@ def reshape(x: Any, shape: Sequence[int]) -> Any:
     """Return the entries of x, in row-major order, in another shape; one size may be -1.
 
     Raises:
-        ValueError: the numbers of entries differ.
+        ValueError: the numbers of entries differ, or leave more than one choice for -1.
     """
     array = float_array("reshape", "x", x)
     known = math.prod(n for n in shape if n != -1)
-    fits = array.size % known == 0 if -1 in shape and known else array.size == known
+    fits = known and array.size % known == 0 if -1 in shape else array.size == known
     if not fits or sum(n < 0 for n in shape) > 1 or min(shape, default=0) < -1:
         raise ValueError(f"reshape: cannot reshape {array.shape} to {tuple(shape)}")
     return operators.Reshape.apply(x, shape=tuple(shape))

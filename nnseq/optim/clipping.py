@@ -44,7 +44,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
         )
     if norm > max_norm:
         for x in reached:
-            x.grad = x.grad * (max_norm / norm)
+            x.grad = x.grad * (float(max_norm) / norm)  # a NumPy scalar is float64
     return norm
 
 
@@ -55,9 +55,10 @@ def clip_grad_value(parameters: Iterable[Tensor], max_value: float) -> None:
         ValueError: max_value is not above 0.
     """
     _check_limit("clip_grad_value", "max_value", max_value)
+    limit = float(max_value)  # a NumPy scalar is float64
     for x in parameters:
         if x.grad is not None:
-            x.grad = array_module(x.grad).clip(x.grad, -max_value, max_value)
+            x.grad = array_module(x.grad).clip(x.grad, -limit, limit)
 
 
 def _check_limit(who: str, name: str, limit: float) -> None:

@@ -157,9 +157,9 @@ class Plateau(Schedule):
         factor: in (0, 1).
         min_lr: lr never falls below it.
         stop: instead of holding lr at min_lr, set is_finished at the cut that would pass it.
-        threshold: relative improvement that counts, in [0, 1).
+        threshold: relative improvement that counts, in [0, 1].
         patience_factor: the k-th cut makes patience ⌊patience₀ · patience_factor^k + 1/2⌋, at least
-            1. IndRNN's recipes use 1/2.
+            1; in [0, 1]. IndRNN's recipes use 1/2.
 
     Attributes:
         best: the lowest metric that counted as an improvement; None before the first.

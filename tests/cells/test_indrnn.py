@@ -117,6 +117,8 @@ def test_second_derivatives_are_refused_by_name():
 
 
 BAD = {
+    "a is a list, expected an array or a Tensor": {"a": [[[1.0]]]},
+    "mask is a list, expected an array or a Tensor": {"mask": [[1, 1, 1]] * 4},
     "a has shape (4, 3), expected (T, B, H)": {"a": np.zeros((4, 3))},
     "u has shape (4,), expected (H,) = (5,)": {"u": np.zeros(4)},
     "h0 has shape (5, 3), expected (B, H) = (3, 5)": {"h0": np.zeros((5, 3))},

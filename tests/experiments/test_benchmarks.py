@@ -21,8 +21,16 @@ from benchmarks import run as run_module
 from benchmarks.case import Shape
 from benchmarks.cases import CASES, chosen
 
-PEERS = [name for name in ("torch", "jax", "reference") if find_spec(peers.NEEDS[name])]
-PAIRS = [(case, peer) for case in CASES for peer in PEERS if peer in case.peers]
+PEERS = [
+    pytest.param(name, marks=pytest.mark.skipif(not find_spec(package), reason=f"no {package}"))
+    for name, package in peers.NEEDS.items()
+]
+PAIRS = [
+    pytest.param(case, *peer.values, marks=peer.marks)
+    for case in CASES
+    for peer in PEERS
+    if peer.values[0] in case.peers
+]
 KEYS = {
     *("case", "shape", "dtype", "threads", "peer", "ours_s", "peer_s", "ratio", "limit_s"),
     *("ours_all_s", "peer_all_s", "ours_peak_bytes", "peer_peak_bytes", "model_bytes"),

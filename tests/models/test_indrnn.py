@@ -143,6 +143,8 @@ def test_gradients(options):
         ({"num_layers": 0}, "num_layers is 0"),
         ({"in2hid_std": -1.0}, "std=-1.0"),
         ({"u_bound": -0.5}, "u_bound is -0.5"),
+        ({"MAG": 0.5}, r"the last layer's u would start in \[1.189.*, 0.840.*\]"),
+        ({"u_bound": 0.5}, r"the last layer's u would start in \[0.840.*, 0.5\]"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):

@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnseq.gradcheck import gradcheck
-from nnseq.nn import BatchNorm, IndRNNBlock, IndRNNStack, Normal, Uniform
+from nnseq.nn import BatchNorm, IndRNN, IndRNNBlock, IndRNNStack, Normal, Uniform
 from nnseq.optim import SGD, Adam
 
+from ..strategies import arrays
 from .functional import as_function
 
 T, B, D, H, L = 4, 3, 2, 5, 2
@@ -193,6 +196,58 @@ def test_gradients_of_every_parameter_and_the_input(options, only_last, mask):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("bn", [None, "after"])
+def test_the_last_output_of_a_reversed_layer_is_refused(bn):
+    rnn = IndRNN(D, H, rng=np.random.default_rng(0), reverse=True)
+    block, x = IndRNNBlock(rnn, bn=bn), draw(1, T, B, D).astype(np.float32)
+    assert block(x)[0].shape == (T, B, H)
+    with pytest.raises(ValueError, match=r"IndRNNBlock: only_last .* reversed"):
+        block(x, only_last=True)
+
+
+@pytest.mark.parametrize("bound", [-1.0, 0.0, np.nan])
+def test_a_new_bound_that_is_not_above_0_is_refused_and_changes_nothing(bound):
+    stack = make(u_bound=0.9)
+    before = stack.state_dict()
+    with pytest.raises(ValueError, match="IndRNNStack: u_bound is"):
+        stack.u_bound = bound
+    assert stack.u_bound == 0.9
+    np.testing.assert_array_equal(stack.layers[0].rnn.u.data, before["layers.0.rnn.u"])
+
+
+@given(
+    sizes=st.tuples(*[st.integers(1, 4)] * 4, st.integers(1, 3)),
+    bn=st.sampled_from([{}, {"bn": "before"}, {"bn": "after"}]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    only_last=st.booleans(),
+    is_masked=st.booleans(),
+    data=st.data(),
+)
+def test_any_sizes_dtypes_and_layouts(sizes, bn, dtype, only_last, is_masked, data):
+    T, B, D, H, L = sizes
+    T += bool(bn) and T * B == 1  # a single entry cannot be normalised
+    rng = np.random.default_rng(0)
+    options = {"W_init": Normal(1.0), "act": "tanh", "dtype": np.float64} | bn
+    stack = IndRNNStack(D, H, L, rng=rng, **options)
+    x = data.draw(arrays((T, B, D)))
+    mask = np.ones((T, B), bool)
+    if is_masked and T > 2:
+        mask[-1, 0] = False
+
+    def call(stack, x):
+        y, states = stack(x, mask=mask if is_masked else None, only_last=only_last)
+        return (y, *states)
+
+    expected = [y.data for y in call(stack, x)]
+    outputs = call(stack.astype(dtype), x.astype(dtype, order="K"))
+    for y, right in zip(outputs, expected, strict=True):
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y.data, right, atol=1e-3 if dtype == np.float32 else 0)
+    if dtype == np.float64:
+        f, parameters = as_function(stack, call)
+        gradcheck(f, *parameters, x, rng=rng, rtol=1e-4, atol=1e-4)  # few entries may almost tie
 
 
 def test_a_block_made_by_hand_shares_its_layers_names():

@@ -129,6 +129,14 @@ def test_weights_of_any_kind_leave_the_dtype(kind, dtype):
     assert ops.cross_entropy(Tensor(a, True), Tensor(np.array([0, 1, 3])), weights=w).dtype == dtype
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_weights_that_are_learnt_have_a_gradient(reduction):
+    y, target, w = normal(0, (3, 2), (3, 2), (3, 2))
+    check_op(
+        lambda y, w: ops.mse(y, target.astype(y.dtype), weights=w, reduction=reduction), y, w * w
+    )
+
+
 def test_parity_with_torch():
     a, b = normal(0, (4, 5), (4, 5))
     target, t = np.array([0, 4, 4, 2]), np.random.default_rng(1).random((4, 5))
@@ -172,3 +180,5 @@ def test_what_does_not_fit_is_refused_by_name():
         ops.mse(y, y[:, None])
     with pytest.raises(ValueError, match=r"binary_cross_entropy: target has shape \(3,\)"):
         ops.binary_cross_entropy(y, np.ones(3))
+    with pytest.raises(TypeError, match="binary_cross_entropy: target is a list, expected"):
+        ops.binary_cross_entropy(y, [0, 1])

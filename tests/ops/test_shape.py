@@ -79,6 +79,7 @@ def test_pad(data):
         (lambda x: ops.reshape(x, (-1, -1)), r"reshape: cannot reshape"),
         (lambda x: ops.reshape(x, (-2, -3)), r"reshape: cannot reshape"),
         (lambda x: ops.reshape(x, (-1, 0)), r"reshape: cannot reshape"),
+        (lambda x: ops.reshape(x[:0], (0, -1)), r"reshape: cannot reshape \(0, 3\) to \(0, -1\)"),
         (lambda x: ops.transpose(x, (0, 0)), r"transpose: got axes \(0, 0\), expected a perm"),
         (lambda x: ops.transpose(x, (0,)), r"transpose: got axes \(0,\), expected a perm"),
         (lambda x: ops.swapaxes(x, 0, 2), r"swapaxes: got axis 2, expected one in \[-2, 2\)"),

@@ -70,6 +70,13 @@ def test_values_are_clipped_one_by_one_and_nan_stays_visible():
     assert y.grad.dtype == np.float32
 
 
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+def test_a_limit_that_is_a_numpy_scalar_leaves_the_dtype(clip):
+    (x,) = with_gradients(np.float32([3.0, 4.0]))
+    clip([x], np.sqrt(np.float64(2)))
+    assert x.grad.dtype == np.float32
+
+
 def test_a_parameter_without_gradient_is_passed_over():
     unused = Tensor(np.zeros(2), True)
     (x,) = with_gradients(np.array([3.0, 4.0]))

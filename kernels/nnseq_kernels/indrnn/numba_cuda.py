@@ -168,6 +168,7 @@ def _signatures(dtype: str) -> Kernels:
 
 def _pair(act: str, zero: Any) -> tuple[Any, Any]:
     """Returns act, and its undo: g_t and h_t = act(s_t) to the gradient of s_t."""
+    one = type(zero)(1)
 
     @cuda.jit(device=True, inline="always")
     def relu(s):  # type: ignore[no-untyped-def]
@@ -183,7 +184,7 @@ def _pair(act: str, zero: Any) -> tuple[Any, Any]:
 
     @cuda.jit(device=True, inline="always")
     def undo_tanh(g_t, h_t):  # type: ignore[no-untyped-def]
-        return g_t - g_t * (h_t * h_t)
+        return g_t * (one - h_t * h_t)
 
     @cuda.jit(device=True, inline="always")
     def identity(s):  # type: ignore[no-untyped-def]
