@@ -161,17 +161,18 @@ class PutItem(Op):
 def getitem(x: Any, index: Any) -> Any:
     """x[index]: slices, integers, None, ..., integer arrays (repeats add up) and boolean masks."""
     parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(_index_part(p) for p in parts)
+    parts = tuple(_index_part(p, array_module(_data(x))) for p in parts)
     return GetItem.apply(x, index=parts if isinstance(index, tuple) else parts[0])
 
 
-def _index_part(part: Any) -> Any:
+def _index_part(part: Any, xp: Any) -> Any:
+    """Return one index, an array of indices where the array module xp keeps its arrays."""
     part = np.asarray(part) if isinstance(part, list) else _data(part)
     if hasattr(part, "dtype") and part.dtype.kind not in "iub":
         if part.size:
             raise TypeError(f"indexing: an index has dtype {part.dtype}, expected integers or bool")
         part = part.astype(np.int64)  # [] is an empty selection
-    return part
+    return xp.asarray(part) if isinstance(part, np.ndarray) else part
 
 
 def _repeats(index: Any) -> bool:

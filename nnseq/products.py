@@ -53,7 +53,7 @@ def product(x: Array, y: Array, b: Array | None = None) -> Array:
 
 
 def _by_rows(x: Array, y: Array, b: Array | None, threads: int) -> Array:
-    """(1): each thread writes its own rows of the result, and adds b while they are in its cache."""
+    """(1): each thread writes its own rows, and adds b while they are in its cache."""
     z = np.empty((x.shape[0], y.shape[1]), np.result_type(x, y))
 
     def work(rows: slice) -> None:

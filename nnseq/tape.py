@@ -96,7 +96,7 @@ class Op:
         Plain arrays in, plain arrays out.
 
         Raises:
-            TypeError: float32 and float64 meet.
+            TypeError: float32 and float64 meet, or an operand is no Tensor, array or real number.
         """
         return cls().run(*inputs, **options)
 
@@ -104,7 +104,12 @@ class Op:
         """As apply, on an op object that was made before; an object runs once."""
         arrays = self._operands([x.data if isinstance(x, Node) else x for x in inputs])
         self._tell_apart(arrays, inputs)
-        outputs = self.forward(*arrays, **options)
+        try:
+            outputs = self.forward(*arrays, **options)
+        except ValueError as error:  # of NumPy or CuPy: shapes that do not broadcast
+            if not self.is_arithmetic:
+                raise
+            raise ValueError(f"{self.name}: {str(error).rstrip()}") from error
         tensors = [x for x in inputs if isinstance(x, Node)]
         if not tensors:
             return outputs
@@ -124,6 +129,11 @@ class Op:
             )
         if self.is_arithmetic:
             for i, a in enumerate(arrays):
+                if not isinstance(a, (int, float)) and _kind(a) not in "iubf":
+                    raise TypeError(
+                        f"{self.name}: operand {i} is {a!r:.60}, expected a Tensor, an array of "
+                        f"real numbers, or a number"
+                    )
                 if floats and isinstance(a, np.generic):
                     arrays[i] = a.item()
                 elif floats and isinstance(a, _arrays()) and a.dtype not in floats:
@@ -180,7 +190,12 @@ class Op:
         return y
 
     def dinputs(self, dys: list[Any], create_graph: bool) -> Iterator[tuple[Slot, Any]]:
-        """Call backward; yield (slot, gradient) of every input whose gradient is needed."""
+        """Call backward; yield (slot, gradient) of every input whose gradient is needed.
+
+        Raises:
+            ValueError: backward did not return one gradient per input, of its dtype and of its
+                shape or one that it broadcasts to.
+        """
         for k, (xp, shape, dtype) in enumerate(self.outputs):
             if dys[k] is None and not self.takes_none:
                 dys[k] = xp.zeros(shape, dtype)
@@ -192,9 +207,20 @@ class Op:
         finally:
             self._create_graph = False
         dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+        if len(dxs) != len(self.edges):
+            raise ValueError(
+                f"{self.name}: backward returned {len(dxs)} gradients, expected {len(self.edges)}, "
+                f"one for each input in order (None for integers and masks)"
+            )
         sinks = zip(self.edges, self.needs, self.input_shapes, dxs, strict=True)
-        for edge, needed, shape, dx in sinks:
+        for i, (edge, needed, shape, dx) in enumerate(sinks):
             if edge is not None and needed and dx is not None:
+                dtype = edge.data.dtype if isinstance(edge, Node) else edge[0].outputs[edge[1]][2]
+                if dx.dtype != dtype or (dx.shape != shape and not _broadcasts(shape, dx.shape)):
+                    raise ValueError(
+                        f"{self.name}: backward returned {dx.dtype} {dx.shape} for input {i}, "
+                        f"expected {dtype} {shape}"
+                    )
                 yield edge, sum_to(dx, shape)
 
     def release(self) -> None:
@@ -206,6 +232,16 @@ def _arrays() -> Any:
     """The array types in use; CuPy's counts once CuPy is imported."""
     cupy = sys.modules.get("cupy")
     return (np.ndarray,) if cupy is None else (np.ndarray, cupy.ndarray)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    lead = len(to) - len(shape)
+    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, to[lead:], strict=True))
+
+
+def _kind(a: Any) -> str:
+    """The letter of a's kind of dtype: "i" for integers, "f" for floats, ..., "O" for objects."""
+    return a.dtype.kind if hasattr(a, "dtype") else "O"
 
 
 # ---- the backward pass -------------------------------------------------------------------------

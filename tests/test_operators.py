@@ -174,6 +174,19 @@ def test_mixed_float_dtypes_are_refused_by_name(name):
         getattr(operator, name)(x, y)
 
 
+@pytest.mark.parametrize("name", [*ARITHMETIC, "pow"])
+@pytest.mark.parametrize("other", [[1.0, 2.0], None, "a", 1j, np.complex64(1j), np.ones(2) * 1j])
+def test_what_is_no_real_number_or_array_is_refused_by_name(name, other):
+    x = Tensor(np.ones(2, np.float32), True)
+    with pytest.raises(TypeError, match=r"\w+: operand 1 is .*, expected a Tensor"):
+        getattr(operator, name)(x, other)
+
+
+def test_shapes_that_do_not_broadcast_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"mul: operands could not be broadcast .*\(2,\) \(3,\)$"):
+        Tensor(np.ones(2)) * np.ones(3)
+
+
 def test_a_large_bias_gradient_is_accurate_in_float32():
     dy = np.random.default_rng(0).standard_normal((200, 100, 3)).astype(np.float32) + np.float32(1)
     b = Tensor(np.zeros(3, np.float32), True)

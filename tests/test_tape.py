@@ -214,8 +214,32 @@ def test_a_missing_gradient_is_noticed():
             return dz
 
     x, y = leaf(1.0), leaf(2.0)
-    with pytest.raises(ValueError, match="zip"):
+    words = "forgetful: backward returned 1 gradients, expected 2, one for each input"
+    with pytest.raises(ValueError, match=words):
         grad(Forgetful.apply(x, y), [x, y])
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize(
+    ("dx", "words"),
+    [
+        (np.ones((2, 3)), r"float64 \(2, 3\) for input 0, expected float32 \(2, 3\)"),
+        (np.ones(3, np.float32), r"float32 \(3,\) for input 0, expected float32 \(2, 3\)"),
+        (np.ones((3, 2), np.float32), r"float32 \(3, 2\) for input 0, expected float32 \(2, 3\)"),
+    ],
+)
+def test_a_gradient_of_another_shape_or_dtype_is_noticed(dx, words, create_graph):
+    class Careless(Op):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, dy):
+            return dx
+
+    x, dy = Tensor(np.zeros((2, 3), np.float32), requires_grad=True), np.ones((2, 3), np.float32)
+    for tensor in (x, x * 2):
+        with pytest.raises(ValueError, match=f"careless: backward returned {words}"):
+            grad(Careless.apply(tensor), tensor, dy, create_graph=create_graph)
 
 
 def test_a_failing_backward_leaves_the_op_as_it_was():

@@ -105,6 +105,20 @@ def test_gradients_of_a_word_that_repeats_add_up():
     np.testing.assert_array_equal(dW, [dy[1], [0, 0], dy[0] + dy[2] + dy[3]])
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("index", [[2, 0, 2], (slice(None), [1, 1]), [True, False, True]])
+def test_indices_on_the_cpu_reach_into_an_array_on_the_gpu(index):
+    cupy = pytest.importorskip("cupy", reason="no GPU")
+    if not cupy.cuda.is_available():
+        pytest.skip("no GPU")
+    x = np.arange(12.0).reshape(3, 4)
+    on_cpu, on_gpu = Tensor(x, True), Tensor(cupy.asarray(x), True)
+    y, z = on_cpu[index], on_gpu[index]
+    np.testing.assert_array_equal(z.numpy(), y.data)
+    dx = grad(z, on_gpu, cupy.asarray(y.data))[0]
+    np.testing.assert_array_equal(dx.get(), grad(y, on_cpu, y.data)[0])
+
+
 def test_two_backward_passes_give_the_same_bits():
     rng = np.random.default_rng(0)
     index = rng.integers(0, 7, (50, 30))
