@@ -3,10 +3,12 @@
 For a function y = f(x) and a random upstream gradient dy, let L(x) = Σ dy ∘ y. Backward claims
 dx = ∂L/∂x; a central difference measures it without any derivative:
 
-    ∂L/∂x_i ≈ (L(x + ε e_i) - L(x - ε e_i)) / 2ε        error O(ε²) + O(10⁻¹⁶ |L| / ε)      (1)
+    ∂L/∂x_i ≈ (L(x + ε e_i) - L(x - ε e_i)) / 2ε        error O(ε²) + O(10⁻¹⁶ S / ε)        (1)
     ⟨dx, v⟩ ≈ (L(x + ε v) - L(x - ε v)) / 2ε            one direction v for big inputs      (2)
+    S = Σ |dy ∘ y|                                      what L is rounded at                (3)
 
-(2) is the test ⟨dy, J v⟩ = ⟨Jᵀ dy, v⟩ with J v measured.
+(2) is the test ⟨dy, J v⟩ = ⟨Jᵀ dy, v⟩ with J v measured. A small gradient of a small function is
+judged as strictly as a large one; one that an offset of y hides from the difference passes.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from nnseq.tensor import Tensor, grad
 
 EPSILON = 1e-6
 RTOL = 1e-5  # of an entry's own size
-ATOL = 1e-7  # of the largest entry, or of 1 where all are smaller: what (1) cannot resolve
+ATOL = 1e-7  # of the largest entry
+ROUNDINGS = 32  # of the last digit of y, in f and in the difference: what (1) cannot resolve
 
 
 class GradcheckError(AssertionError):
@@ -47,7 +50,8 @@ def gradcheck(
         inputs: float64 arrays or Tensors; integer and bool arrays and None pass through unchecked.
         rng: draws the upstream gradients.
         eps: the step of the difference.
-        rtol, atol: |backward - measured| ≤ rtol |measured| + atol max(1, largest |measured|).
+        rtol, atol: |backward - measured| ≤ rtol |measured| + atol (largest |measured|) + floor,
+            where floor = 32 · 2.2e-16 S / eps with S of (3): what the difference cannot resolve.
 
     Raises:
         GradcheckError: names the input, the index and both values.
@@ -62,7 +66,7 @@ def gradcheck(
                 e = np.zeros_like(x)
                 e[index] = eps
                 measured[index] = _slope(f, xs, {i: e}, dys) / eps
-            _compare(f"input {i}, {which}", dx, measured, rtol, atol)
+            _compare(f"input {i}, {which}", dx, measured, rtol, atol, _floor(ys, dys, eps))
 
 
 def gradcheck_directional(
@@ -87,7 +91,8 @@ def gradcheck_directional(
             v = {i: e / length for i, e in v.items()}
             measured = _slope(f, xs, {i: eps * e for i, e in v.items()}, dys) / eps
             along = np.array(sum(float((claimed[i] * v[i]).sum()) for i in v))
-            _compare(f"a random direction, {which}", along, np.array(measured), rtol, atol)
+            floor = _floor(ys, dys, eps)
+            _compare(f"a random direction, {which}", along, np.array(measured), rtol, atol, floor)
 
 
 def gradgradcheck(
@@ -171,9 +176,19 @@ def _slope(
     )
 
 
-def _compare(where: str, claimed: Array, measured: Array, rtol: float, atol: float) -> None:
-    largest = max(1.0, float(np.abs(measured).max(initial=0.0)))
-    excess = np.abs(claimed - measured) - (rtol * np.abs(measured) + atol * largest)
+def _floor(ys: Sequence[Tensor], dys: Sequence[Array | None], eps: float) -> float:
+    """How far (1) may be off by the rounding of y alone."""
+    S = sum(
+        float(np.abs(dy * y.data).sum()) for y, dy in zip(ys, dys, strict=True) if dy is not None
+    )  # (3)
+    return ROUNDINGS * float(np.finfo(np.float64).eps) * S / eps
+
+
+def _compare(
+    where: str, claimed: Array, measured: Array, rtol: float, atol: float, floor: float
+) -> None:
+    largest = float(np.abs(measured).max(initial=0.0))
+    excess = np.abs(claimed - measured) - (rtol * np.abs(measured) + atol * largest + floor)
     wrong = ~(excess <= 0)  # NaN is wrong
     if wrong.any():
         index = np.unravel_index(np.argmax(np.where(np.isnan(excess), np.inf, excess)), wrong.shape)

@@ -159,9 +159,17 @@ class PutItem(Op):
 
 
 def getitem(x: Any, index: Any) -> Any:
-    """x[index]: slices, integers, None, ..., integer arrays (repeats add up) and boolean masks."""
+    """x[index]: slices, integers, None, ..., integer arrays (repeats add up) and boolean masks.
+
+    Raises:
+        IndexError: an entry of an index is out of range, also on a GPU.
+        TypeError: an index of another dtype.
+    """
+    xp = array_module(_data(x))
     parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(_index_part(p, array_module(_data(x))) for p in parts)
+    parts = tuple(_index_part(p, xp) for p in parts)
+    if xp is not np:  # CuPy wraps around in silence
+        _check_range(parts, x.shape)
     return GetItem.apply(x, index=parts if isinstance(index, tuple) else parts[0])
 
 
@@ -173,6 +181,28 @@ def _index_part(part: Any, xp: Any) -> Any:
             raise TypeError(f"indexing: an index has dtype {part.dtype}, expected integers or bool")
         part = part.astype(np.int64)  # [] is an empty selection
     return xp.asarray(part) if isinstance(part, np.ndarray) else part
+
+
+def _check_range(parts: Sequence[Any], shape: tuple[int, ...]) -> None:
+    """Raise NumPy's IndexError for an integer array out of the range of its axis."""
+    takes = [_num_axes(p) for p in parts]
+    axis = 0
+    for part, num_axes in zip(parts, takes, strict=True):
+        if part is Ellipsis:
+            num_axes = len(shape) - sum(takes)
+        if getattr(part, "size", 0) and part.dtype.kind != "b" and axis < len(shape):
+            n, low, high = shape[axis], int(part.min()), int(part.max())
+            if low < -n or high >= n:
+                wrong = low if low < -n else high
+                raise IndexError(f"index {wrong} is out of bounds for axis {axis} with size {n}")
+        axis += num_axes
+
+
+def _num_axes(part: Any) -> int:
+    """How many axes one index takes; 0 for ..., whose number depends on the others."""
+    if part is None or part is Ellipsis or isinstance(part, (bool, np.bool_)):
+        return 0
+    return int(part.ndim) if hasattr(part, "dtype") and part.dtype.kind == "b" else 1
 
 
 def _repeats(index: Any) -> bool:

@@ -10,7 +10,8 @@ on one thread, for a block of rows, and nobody waits for anybody:
 
 On two quiet cores (N = 160000, 128 columns, float32) (2) took 103 ms where `x.T @ y` took 249 ms.
 The number of blocks is the number of threads that BLAS may use, so the same setting gives the same
-bits.
+bits. BLAS's own limit belongs to the process: while a product runs here it is 1, for NumPy calls in
+other threads of the program too, and then it is what it was.
 """
 
 from __future__ import annotations

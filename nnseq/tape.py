@@ -255,6 +255,9 @@ def backward_pass(
     Args:
         grads: gradient by slot, of the outputs; used up.
         wanted: the slots whose gradients are returned; None: the leaves and the retained tensors.
+
+    Raises:
+        RuntimeError: an op behind the outputs was released, be it on the way to nothing wanted.
     """
     ops = _ops_between(grads, wanted)
     useful = set(ops)

@@ -290,7 +290,8 @@ def grad(
     Raises:
         ValueError: doutputs do not fit outputs, or an output does not depend on any parameter, or
             an input does not influence the outputs.
-        RuntimeError: the graph was released by an earlier pass.
+        RuntimeError: an earlier pass released something behind the outputs, be it on a branch that
+            leads to none of the inputs.
     """
     ys = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)

@@ -168,3 +168,39 @@ def test_a_function_of_no_input_is_refused():
 
 def test_empty_inputs_pass():
     gradcheck(ops.tanh, np.ones((0, 2)), rng=np.random.default_rng(0))
+
+
+def tiny(x, y, **mistake):
+    x3, y3 = Cubes.apply(x, y, **mistake)
+    return x3 * 1e-8, y3 * 1e-8
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_a_right_tiny_gradient_passes(check):
+    check(tiny, *inputs(), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("check", [gradcheck, gradcheck_directional])
+@pytest.mark.parametrize("wrong", ["every entry", "one entry", "nan", "swapped"])
+def test_a_tiny_gradient_wrong_by_a_thousandth_is_caught(check, wrong):
+    with pytest.raises(GradcheckError):
+        check(lambda x, y: tiny(x, y, wrong=wrong), *inputs(), rng=np.random.default_rng(0))
+
+
+def test_a_tiny_second_derivative_lost_in_a_saved_constant_is_caught():
+    f = lambda x, y: tiny(x, y, second=np.array(x.data))  # noqa: E731
+    with pytest.raises(GradcheckError, match="input 0"):
+        gradgradcheck(f, *inputs(), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("check", [gradcheck, gradcheck_directional])
+def test_an_offset_widens_the_tolerance_no_more_than_rounding_does(check):
+    def offset(by, **mistake):
+        return lambda x, y: tuple(z + by for z in Cubes.apply(x, y, **mistake))
+
+    for by in (1e3, 1e8):  # at 1e8 the difference is off by 1e-2
+        check(offset(by), *inputs(), rng=np.random.default_rng(0))
+    with pytest.raises(GradcheckError):
+        check(offset(1e3, wrong="every entry"), *inputs(), rng=np.random.default_rng(0))
+    with pytest.raises(GradcheckError):
+        check(offset(1e6, wrong="swapped"), *inputs(), rng=np.random.default_rng(0))

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from nnseq import operators as ops
 from nnseq.gradcheck import gradcheck, gradgradcheck
+from nnseq.operators import _check_range, _index_part
 from nnseq.tensor import Tensor, grad
+from tests.kernels.indrnn.parity import require_gpu
 from tests.ops.check import check_op, compare_with_torch, normal
 from tests.strategies import arrays, broadcastable, shapes, sizes
 
@@ -198,3 +200,56 @@ def test_parity_with_torch():
     x, y, z = normal(0, (2, 3, 4), (4, 5), (3, 1))
     f = lambda x, y, z: ((x @ y) / (z * z + 1) - x.sum() ** 2)[:, [0, 0, 2], 1:]  # noqa: E731
     compare_with_torch(f, lambda torch, *xs: f(*xs), x, y, z)
+
+
+X = np.arange(24.0).reshape(2, 3, 4)
+INSIDE = [
+    [0, 1, -2],
+    (slice(None), [2, -3]),
+    (..., [3, -4]),
+    (None, [1], None, [0], ...),
+    ([True, False], [2]),
+    (np.ones((2, 3), bool), [3]),
+    (True, [1]),
+    (1, [2], [3]),
+    [],
+]
+OUTSIDE = [
+    ([0, 2], "index 2 is out of bounds for axis 0 with size 2"),
+    ([-3], "index -3 is out of bounds for axis 0 with size 2"),
+    ((slice(None), [1, 3]), "index 3 is out of bounds for axis 1 with size 3"),
+    ((..., [4]), "index 4 is out of bounds for axis 2 with size 4"),
+    ((0, None, ..., [[-5]]), "index -5 is out of bounds for axis 2 with size 4"),
+    ((np.ones((2, 3), bool), [4]), "index 4 is out of bounds for axis 2 with size 4"),
+]
+
+
+def check_range(index):
+    """The look at the range that getitem takes on a GPU."""
+    parts = index if isinstance(index, tuple) else (index,)
+    _check_range(tuple(_index_part(p, np) for p in parts), X.shape)
+
+
+@pytest.mark.parametrize("index", INSIDE, ids=str)
+def test_an_index_inside_is_let_through(index):
+    assert X[index].size >= 0
+    check_range(index)
+
+
+@pytest.mark.parametrize(("index", "words"), OUTSIDE, ids=str)
+def test_an_index_outside_is_refused_on_every_device(index, words):
+    with pytest.raises(IndexError, match=words):
+        check_range(index)
+    with pytest.raises(IndexError):
+        Tensor(X)[index]
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_no_index_wraps_around():
+    cupy = require_gpu()
+    x = Tensor(cupy.asarray(X), True)
+    for index in INSIDE:
+        np.testing.assert_array_equal(x[index].numpy(), X[index])
+    for index, words in OUTSIDE:
+        with pytest.raises(IndexError, match=words):
+            x[index]

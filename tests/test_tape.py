@@ -291,3 +291,11 @@ def test_sum_over_is_numpys_sum(n, axis):
             expected = view.sum(axis=axis, keepdims=keepdims)
             assert np.shape(got) == expected.shape
             np.testing.assert_allclose(got, expected, atol=1e-10)
+
+
+def test_a_released_branch_behind_the_outputs_is_noticed_even_off_the_way():
+    x, y = leaf(1.0), leaf(2.0)
+    a = x * 2
+    grad(a, x)
+    with pytest.raises(RuntimeError, match="mul: a second backward"):
+        grad(a + y, y)

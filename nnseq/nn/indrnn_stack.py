@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nnseq.nn.arguments import check_choice, check_float, check_size
+from nnseq.nn.arguments import check_choice, check_features, check_float, check_size
 from nnseq.nn.batchnorm import BatchNorm
 from nnseq.nn.dropout import Dropout
 from nnseq.nn.indrnn import IndRNN
@@ -84,7 +84,9 @@ class IndRNNBlock(Module):
         Raises:
             ValueError: a shape does not fit, or only_last of a reversed rnn, whose last step in
                 time is its first.
+            TypeError: x is neither an array nor a Tensor.
         """
+        check_features("IndRNNBlock", "x", x, self.rnn.input_size, "(T, B, D)")
         if only_last and self.rnn.reverse:
             raise ValueError(
                 "IndRNNBlock: only_last reads step T - 1, where a reversed rnn begins; "
@@ -204,7 +206,9 @@ class IndRNNStack(Module):
 
         Raises:
             ValueError: h0 is not one state per layer, or shapes that do not fit.
+            TypeError: x is neither an array nor a Tensor.
         """
+        check_features("IndRNNStack", "x", x, self.layers[0].rnn.input_size, "(T, B, D)")
         L = len(self.layers)
         if h0 is not None and len(h0) != L:
             raise ValueError(f"IndRNNStack: h0 has {len(h0)} states, expected one for each of {L}")

@@ -49,8 +49,11 @@ class Linear(Module):
         """Map (..., D) to (..., O).
 
         Raises:
+            TypeError: x is neither an array nor a Tensor, or of another dtype.
             ValueError: another last axis.
         """
+        if not hasattr(x, "shape"):
+            raise TypeError(f"Linear: x is a {type(x).__name__}, expected an array or a Tensor")
         if not x.shape or x.shape[-1] != self.input_size:
             raise ValueError(
                 f"Linear: x has shape {x.shape}, expected (..., D) with D = {self.input_size}"

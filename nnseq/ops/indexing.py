@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnseq.backend import Array, array_module
-from nnseq.operators import getitem
+from nnseq.operators import GetItem, getitem
 from nnseq.ops.arguments import data_of, float_array, integer_array, positive_axis
 from nnseq.scatter import add_rows
 from nnseq.tape import Op
@@ -30,7 +30,8 @@ def embedding(W: Any, index: Any) -> Any:
     table = float_array("embedding", "W", W)
     if table.ndim != 2:
         raise ValueError(f"embedding: W has shape {table.shape}, expected (V, D)")
-    return getitem(W, integer_array("embedding", "index", index, 0, table.shape[0], table))
+    index = integer_array("embedding", "index", index, 0, table.shape[0], table)
+    return GetItem.apply(W, index=index)
 
 
 class TakeAlongAxis(Op):

@@ -18,6 +18,7 @@ from typing import Any
 from nnseq.backend import Array, array_module
 from nnseq.operators import BroadcastTo, Sum
 from nnseq.ops.arguments import data_of, expect_shape, float_array
+from nnseq.ops.elementwise import where
 from nnseq.tape import Op, sum_over
 
 
@@ -90,7 +91,7 @@ class BatchNorm(Op):
 
     def backward(self, dy: Any, dmean: Any, dvar: Any) -> Any:
         x, mean, var, gain = self.saved
-        centered = x - mean
+        centered = self.finite(x, x - mean)
         dx = dgain = dbias = None
         if dy is not None:
             r = (var + self.eps) ** -0.5
@@ -108,7 +109,16 @@ class BatchNorm(Op):
         """Σ w x over the axes, which stay with size 1."""
         if isinstance(self.w, float):
             return sum_over(x, self.axes, keepdims=True) * self.w
-        return sum_over(x * self.w, self.axes, keepdims=True)
+        counted = array_module(x).where(self.w != 0, x, 0.0)  # 0 · NaN is NaN
+        counted *= self.w
+        return sum_over(counted, self.axes, keepdims=True)
+
+    def finite(self, x: Any, centered: Any) -> Any:
+        """Centered x (array or Tensor), and 0 where a padded step holds NaN or infinity."""
+        if isinstance(self.w, float):
+            return centered
+        array = data_of(x)
+        return where((self.w != 0) | array_module(array).isfinite(array), centered, 0.0)
 
 
 def batch_norm(
@@ -122,7 +132,7 @@ def batch_norm(
         x: (T, B, D) input; (B, D) or more leading axes without per_step.
         gain, bias: (D,).
         mask: (T, B), 1 or True where the step counts; None: all count. Padded steps come out
-            normalised like the others, but have no part in the averages.
+            normalised like the others, but have no part in the averages, not even with NaN.
         per_step: averages over B at every t instead of over T and B.
         eps: ε > 0.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from nnseq.backend import Array, array_module
 from nnseq.optim.optimizer import Optimizer, Parameters, Select
@@ -92,23 +93,10 @@ class AdamW(Adam):
         parameters: Parameters,
         lr: float = 1e-3,
         *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-8,
         weight_decay: float = 0.01,
-        no_decay: Iterable[Select] = (),
-        lr_factors: Mapping[str, float] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            parameters,
-            lr,
-            beta1=beta1,
-            beta2=beta2,
-            eps=eps,
-            weight_decay=weight_decay,
-            no_decay=no_decay,
-            lr_factors=lr_factors,
-        )
+        super().__init__(parameters, lr, weight_decay=weight_decay, **options)
 
     def update(
         self, theta: Array, dtheta: Array, state: dict[str, Array], lr: float, weight_decay: float

@@ -4,12 +4,16 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnseq.backend import device_of, to_device, use_kernels
-from nnseq.gradcheck import gradcheck_directional
+from nnseq.gradcheck import gradcheck, gradcheck_directional
 from nnseq.models.indrnn import PlainIndRNN
 from nnseq.nn import build, describe
 from nnseq.optim import Adam, clip_grad_norm, clip_grad_value
+from tests.nn.functional import as_function
+from tests.strategies import arrays
 
 T, B, D, H, L, O = 4, 3, 2, 5, 2, 6
 
@@ -132,6 +136,32 @@ def test_gradients(options):
     values = [np.array(x.data) for x in model.parameters()]
     rng = np.random.default_rng(7)
     gradcheck_directional(f, draw(6, T, B, D), *values, rng=rng, directions=10, atol=1e-6)
+
+
+@given(
+    sizes=st.tuples(*[st.sampled_from([1, 3])] * 4, st.integers(1, 2)),
+    num_layers=st.integers(1, 2),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    is_masked=st.booleans(),
+    data=st.data(),
+)
+def test_any_sizes_dtypes_and_layouts(sizes, num_layers, dtype, is_masked, data):
+    T, B, D, H, O = sizes
+    options = {"act": "tanh", "in2hid_std": 1.0, "learn_h0": True, "dtype": np.float64}
+    rng = np.random.default_rng(0)
+    model = PlainIndRNN(D, H, num_layers, O, seq_len=T, rng=rng, **options)
+    x = data.draw(arrays((T, B, D)))
+    lengths = rng.integers(1, T + 1, B) if is_masked else None
+    last = np.full(B, T - 1) if lengths is None else lengths - 1
+    h, _ = model.stack(x)
+    W, b = model.readout.W.data, model.readout.b.data
+    expected = h.data[last, np.arange(B)] @ W + b
+    y = model.astype(dtype)(x.astype(dtype, order="K"), lengths=lengths)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.data, expected, atol=1e-5 if dtype == np.float32 else 1e-13)
+    if dtype == np.float64:
+        f, parameters = as_function(model, lambda model, x: model(x, lengths=lengths))
+        gradcheck(f, *parameters, x, rng=rng)
 
 
 @pytest.mark.parametrize(

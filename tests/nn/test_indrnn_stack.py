@@ -254,3 +254,13 @@ def test_a_block_made_by_hand_shares_its_layers_names():
     block = IndRNNBlock(make().layers[0].rnn, bn="after")
     names = [name for name, _ in block.named_parameters()]
     assert names == ["rnn.W_ih", "rnn.b", "rnn.u", "bn.gamma", "bn.beta"]
+
+
+@pytest.mark.parametrize("x", [None, [[[1.0, 2.0]]]])
+@pytest.mark.parametrize("lengths", [None, [1]])
+def test_what_is_no_array_is_refused_by_name(x, lengths):
+    stack = make()
+    for layer in (stack, stack.layers[0], stack.layers[0].rnn):
+        words = f"{type(layer).__name__}: x is a {type(x).__name__}, expected an array or a Tensor"
+        with pytest.raises(TypeError, match=words):
+            layer(x, lengths=lengths)

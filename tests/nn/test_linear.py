@@ -52,6 +52,8 @@ def test_gradients(shape, has_bias):
         (lambda: make(2, 3)(np.ones((4, 3))), ValueError, r"x has shape \(4, 3\), expected .* = 2"),
         (lambda: make(2, 3)(np.ones((4, 2), np.float32)), TypeError, "float32"),
         (lambda: make(2, 3)(np.ones((4, 2), np.int64)), TypeError, "int64"),
+        (lambda: make(2, 3)([[1.0, 2.0]]), TypeError, "Linear: x is a list, expected an array or"),
+        (lambda: make(2, 3)(None), TypeError, "Linear: x is a NoneType, expected an array or a T"),
     ],
 )
 def test_bad_input_is_refused(call, error, message):

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnseq.gradcheck import gradcheck
-from nnseq.nn import Dropout, Linear, Sequential
+from nnseq.nn import Dropout, Linear, Sequential, Uniform
 from nnseq.ops.activations import tanh
+from tests.strategies import arrays
 
 from .functional import as_function
 
@@ -45,3 +48,25 @@ def test_what_cannot_be_called_is_refused():
         Sequential(np.tanh, "relu")
     with pytest.raises(IndexError, match="got index 4"):
         make()[4]
+
+
+@given(
+    sizes=st.tuples(*[st.sampled_from([1, 3, 5])] * 3),
+    lead=st.lists(st.sampled_from([1, 2, 3]), max_size=2),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    data=st.data(),
+)
+def test_any_sizes_dtypes_and_layouts(sizes, lead, dtype, data):
+    D, H, O = sizes
+    rng = np.random.default_rng(0)
+    layers = [
+        Linear(*s, rng=rng, b_init=Uniform(-1, 1), dtype=np.float64) for s in ((D, H), (H, O))
+    ]
+    model, x = Sequential(layers[0], tanh, layers[1]), data.draw(arrays((*lead, D)))
+    expected = np.tanh(x @ layers[0].W.data + layers[0].b.data) @ layers[1].W.data
+    y = model.astype(dtype)(x.astype(dtype, order="K"))
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.data, expected + layers[1].b.data, rtol=1e-5, atol=1e-5)
+    if dtype == np.float64:
+        f, parameters = as_function(model, lambda model, x: model(x))
+        gradcheck(f, *parameters, x, rng=rng)

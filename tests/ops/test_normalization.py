@@ -85,6 +85,27 @@ def test_padded_entries_have_no_part_in_the_statistics():
     np.testing.assert_array_equal(first[1:], second[1:])
 
 
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_at_padded_steps_stays_there(value, per_step):
+    x, gain, bias = normal(0, (4, 5, 3), (3,), (3,))
+    mask = np.ones((4, 5), bool)
+    mask[2:, 3] = mask[3, 0] = False
+    dy, dmean, dvar = normal(1, x.shape, *[(4, 3) if per_step else (3,)] * 2)
+    dy[~mask] = 0
+    results = []
+    for padding in (0.0, value):
+        leaves = [Tensor(np.where(mask[..., None], x, padding), True)]
+        leaves += [Tensor(gain, True), Tensor(bias, True)]
+        ys = ops.batch_norm(*leaves, mask=mask, per_step=per_step)
+        dxs = grad(ys, leaves, [dy, dmean, dvar], create_graph=True)
+        second = grad(dxs[0], leaves[1], dy)
+        results.append([ys[0].data[mask], ys[1].data, ys[2].data, *(d.data for d in dxs), *second])
+    for clean, poisoned in zip(*results, strict=True):
+        np.testing.assert_array_equal(poisoned, clean)
+        assert np.isfinite(clean).all()
+
+
 def test_statistics_in_float32_survive_a_large_mean():
     x = np.random.default_rng(0).standard_normal((200, 50, 3)) + 100
     x32 = x.astype(np.float32)

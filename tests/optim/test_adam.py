@@ -68,3 +68,16 @@ def test_the_first_step_is_lr_long_whatever_the_gradients_size():
     x.grad = np.array([1e-4, -1.0, 1e4, 0.0])
     optimizer.step()
     np.testing.assert_allclose(x.data, [-1e-3, 1e-3, -1e-3, 0.0], rtol=2e-4)
+
+
+def test_adamw_takes_adams_options_and_decays_unless_told_otherwise():
+    x = Parameter(np.ones(2))
+    optimizer = AdamW({"x": x}, 0.1, beta1=0.5, eps=1e-3, lr_factors={"x": 0.5})
+    assert (optimizer.beta1, optimizer.beta2, optimizer.eps) == (0.5, 0.999, 1e-3)
+    x.grad = np.zeros(2)
+    optimizer.step()
+    np.testing.assert_allclose(x.data, 1 - 0.1 * 0.5 * 0.01)
+    with pytest.raises(TypeError, match="beta3"):
+        AdamW({"x": x}, beta3=0.5)
+    with pytest.raises(ValueError, match="AdamW: "):
+        AdamW({"x": x}, beta1=1.0)

@@ -74,9 +74,7 @@ def backward_on(launcher: Launcher, saved: Saved, dh: Any, dh_T: Any) -> tuple[A
     xp = launcher.xp
     h, u, h0, mask, act, step_clip = saved
     if dh is None and dh_T is None:
-        raise ValueError(
-            "indrnn: dh and dh_T are both None; pass the gradient of h, of h_T, or both"
-        )
+        return xp.zeros_like(h), xp.zeros_like(u), xp.zeros_like(h0), None
     dh, dh_T = _contiguous(xp, "dh", dh), _contiguous(xp, "dh_T", dh_T)
     sizes = _sizes(h, act, step_clip)._asdict()
     if h.size == 0:
