@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.case import Case, Prepare, Shape
+from benchmarks.worker import command
 
 STATUS = Path("/proc/self/status")
 
@@ -30,14 +30,8 @@ def peak_bytes(case: Case, shape: Shape, who: str, device: str, threads: int) ->
     if device == "cpu" and not STATUS.exists():
         return None
     task = {"case": case.name, "shape": shape, "who": who, "device": device, "threads": threads}
-    here = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join([here, *filter(None, sys.path)])
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", json.dumps(task)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    arguments, environment = command("memory", task)
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         raise RuntimeError(f"{case.name}: memory of {who}: exit code {done.returncode}: {last}")

@@ -5,9 +5,9 @@
     python experiments/benchmarks/run.py --device cuda --out gpu.json        beside PyTorch on a GPU
 
 Ours and a peer get the same arrays; their results must agree before any time is taken; then they
-alternate, and the medians count. A ratio above 1 says how many times faster ours is. Peak memory
-is measured in a process of its own for each. Exit code 2: the command asks for what is not here;
-1: a result was wrong, or a measurement failed.
+alternate, on the CPU in a process each, and the medians count. A ratio above 1 says how many times
+faster ours is. Peak memory is measured in a process of its own too. Exit code 2: the command asks
+for what is not here; 1: a result was wrong, or a measurement failed.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=usable_cpus(), help="CPU threads, for all")
     parser.add_argument("--peers", nargs="+", default=[], choices=sorted(peers.NEEDS))
     parser.add_argument("--samples", type=int, default=5, help="of each side; medians count")
+    parser.add_argument(
+        "--kept", choices=("ours", "both", "none"), default="ours", help="who keeps freed memory"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny shapes: does it all work?")
     parser.add_argument("--no_memory", action="store_true", help="leave peak memory out")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json")
@@ -121,7 +124,12 @@ def measure(
     for mine, other in zip(ours, theirs, strict=True):
         who = f"{case.name} against {peer}"
         timing.check_steps(who, mine, other, case.tolerance, case.compared_steps)
-    return timing.alternate(ours, theirs, options.samples, options.device)
+    if options.device == "cuda":
+        return timing.alternate_cuda(ours, theirs, options.samples)
+    del ours, theirs
+    return timing.alternate_processes(
+        case.name, shape, peer, options.threads, options.samples, options.kept
+    )
 
 
 def peak(case: Case, shape: Shape, who: str, options: argparse.Namespace) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Results, Step
+from benchmarks.worker import Worker
 from nnseq.backend import device_module
 
 SETTLE_S = 0.05  # between two samples: threads that still spin for more work go to sleep
@@ -55,10 +56,28 @@ def check_steps(who: str, ours: Step, peer: Step, tolerance: float, steps: int) 
         check_equal(f"{who}, step {k + 1}", ours(), peer(), tolerance)
 
 
-def alternate(
-    ours: Sequence[Step], peer: Sequence[Step], samples: int, device: str
+def alternate_processes(
+    case: str, shape: Sequence[int], peer: str, threads: int, samples: int, kept: str
 ) -> tuple[list[float], list[float]]:
-    """Time ours, the peer, ours, the peer, ...
+    """Time ours, the peer, ours, the peer, ... on the CPU, each in a process of its own.
+
+    Returns:
+        Seconds of each sample: ours, and the peer's.
+    """
+    task = {"case": case, "shape": shape, "device": "cpu", "threads": threads, "kept": kept}
+    seconds: tuple[list[float], list[float]] = ([], [])
+    with Worker(who="ours", **task) as ours, Worker(who=peer, **task) as theirs:
+        for _ in range(samples):
+            for side, worker in enumerate((ours, theirs)):
+                time.sleep(SETTLE_S)
+                seconds[side].append(worker.seconds())
+    return seconds
+
+
+def alternate_cuda(
+    ours: Sequence[Step], peer: Sequence[Step], samples: int
+) -> tuple[list[float], list[float]]:
+    """Time ours, the peer, ours, the peer, ... on the GPU.
 
     Args:
         ours, peer: one step for each set of inputs; taken in turn.
@@ -67,22 +86,12 @@ def alternate(
     Returns:
         Seconds of each sample: ours, and the peer's.
     """
-    clock = _cuda_seconds if device == "cuda" else _cpu_seconds
     turns: list[Iterator[Step]] = [itertools.cycle(ours), itertools.cycle(peer)]
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(samples):
         for who, turn in enumerate(turns):
             gc.collect()
-            time.sleep(SETTLE_S)
-            seconds[who].append(clock(next(turn)))
-    return seconds
-
-
-def _cpu_seconds(step: Step) -> float:
-    start = time.perf_counter()
-    results = step()
-    seconds = time.perf_counter() - start
-    del results  # what was computed is freed outside the measured time, for everybody
+            seconds[who].append(_cuda_seconds(next(turn)))
     return seconds
 
 

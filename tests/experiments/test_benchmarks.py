@@ -71,7 +71,7 @@ def test_ours_and_the_peer_agree_and_are_timed_in_turn(case, peer):
     arrays = case.draw(case.quick_shapes[0], 0)
     ours, theirs = case.ours(arrays, "cpu"), case.peers[peer](arrays, "cpu")
     timing.check_steps(case.name, ours, theirs, case.tolerance, case.compared_steps)
-    seconds = timing.alternate([ours], [theirs], 2, "cpu")
+    seconds = timing.alternate_processes(case.name, case.quick_shapes[0], peer, 1, 2, "both")
     assert [len(s) for s in seconds] == [2, 2]
     assert min(*seconds[0], *seconds[1]) > 0
 
