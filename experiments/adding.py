@@ -1,30 +1,19 @@
-"""The adding problem with IndRNN: the sum of two marked numbers among --seq_len.
+"""The adding problem: the sum of two marked numbers among --seq_len.
 
-    python experiments/adding.py --seq_len 5000                 the recipe that solves it fastest
-    python experiments/adding.py --seq_len 5000 --preset paper  the paper's recipe
+    python experiments/adding.py --seq_len 5000                 IndRNN, the recipe that is fastest
+    python experiments/adding.py --seq_len 5000 --preset paper  IndRNN, the paper's recipe
+    python experiments/adding.py --model lstm --seq_len 100     another recurrent network
 
 The test set is 1,000 sequences of length --seq_len that no run trains on; always answering 1 has a
-mean squared error of 1/6. Initial weights are random: W_ih ~ N(0, in2hid_std²); u ~ U(0, bound),
-in the last layer u ~ U(1/bound, bound), with bound = MAG^(1/T); |u| ≤ bound throughout.
+mean squared error of 1/6. nnseq/models/indrnn.py says how IndRNN's weights start, from --MAG and
+--in2hid_std, nnseq/curriculum.py why the fast recipe is as it is. --no_curriculum trains at full
+length and divides lr by 10 when 200 evaluations on 1,000 fresh sequences, one every 100 steps,
+bring nothing better, until 1e-6: with --preset paper, the recipe of Li et al. 2018, "Independently
+recurrent neural network", arXiv:1803.04831v3, and of their code, but for its clip, which is
+elementwise on the parameters here and inside the recurrence there.
 
-The default, --curriculum. One step of the optimiser moves a sum of T terms, so at T = 5000 its
-noise drowns the gradient. Two things cure that:
-
-- T doubles from 50 to --seq_len whenever the mean of 50 losses is below 0.001, and at the end lr
-  falls linearly to 0 in 1,000 steps (nnseq/curriculum.py). What layer 1 lets through between the
-  markers is what grows with T, and a length that is really solved leaves little of it: promoted at
-  0.005, with half the lr and 400 last steps, 5 of 8 seeds ended above 0.001.
-- u and b of the last layer learn at lr 50 / T: they act T times on each answer, the other weights
-  at the markers only. Without it for u, two seeds stuck at T = 800; for b, at T = 1600.
-
-Input and readout weights begin at N(0, in2hid_std²): small ones leave few units active, so few
-leaks. At T = 1000, 128 units reach what 32 do in eight times the time. The recipe was chosen on
-seeds 0 to 9; 10 to 12 at T = 5000 and 10 to 24 at T = 500 confirmed it.
-
---no_curriculum trains at full length and divides lr by 10 when 200 evaluations on 1,000 fresh
-sequences, one every 100 steps, bring nothing better, until 1e-6: with --preset paper, the recipe of
-Li et al. 2018, "Independently recurrent neural network", arXiv:1803.04831v3, and of their code, but
-for its clip, which is elementwise on the parameters here and inside the recurrence there.
+The other models are layers of nnseq/nn with their own initial values and a linear readout of the
+last state. They train at full length too, with the norm of the gradient clipped.
 """
 
 from __future__ import annotations
@@ -32,6 +21,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,71 +29,118 @@ import numpy as np
 from nnseq.backend import to_device
 from nnseq.curriculum import Curriculum
 from nnseq.data.adding import BASELINE_MSE, adding_batch, adding_blocks, adding_test_set
-from nnseq.models.indrnn import PlainIndRNN
+from nnseq.models import LastStateRNN, PlainIndRNN
+from nnseq.nn import GRU, IRNN, LSTM, MUT, RNN, Module
 from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
 from nnseq.optim import Adam, Plateau
-from nnseq.options import Options, option, parse
+from nnseq.options import OptionError, Options, option, parse
 from nnseq.task import Task, streams
 from nnseq.tensor import Tensor, no_grad
 from nnseq.train import run
 
-PAPER = {"curriculum": False, "num_layers": 2, "hidden_size": 128, "batch_size": 32, "lr": 2e-4}
-PAPER |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.001, "clip_value": 10.0}
+LAYERS: dict[str, Any] = {"irnn": IRNN, "rnn": RNN, "lstm": LSTM, "gru": GRU}
+LAYERS |= {f"mut{k}": partial(MUT, variant=k) for k in (1, 2, 3)}
+
+# The options that depend on the model; one that stands elsewhere only is refused.
+INDRNN = {"seq_len": 5000, "num_layers": 2, "hidden_size": 32, "lr": 4e-3, "clip_norm": 0.0}
+INDRNN |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.01, "curriculum": True}
+OTHER = {"seq_len": 100, "num_layers": 1, "hidden_size": 64, "lr": 1e-3, "clip_norm": 1.0}
+OTHER |= {"zoneout_h": 0.0}
+DEFAULTS: dict[str, dict[str, Any]] = {"indrnn": INDRNN, **dict.fromkeys(LAYERS, OTHER)}
+DEFAULTS["lstm"] = OTHER | {"zoneout_c": 0.0, "forget_bias": 1.0}
+
+PAPER = {"model": "indrnn", "curriculum": False, "num_layers": 2, "hidden_size": 128, "lr": 2e-4}
+PAPER |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.001, "batch_size": 32, "clip_value": 10.0}
 SMOKE = {"seq_len": 40, "hidden_size": 16, "max_steps": 40, "log_every": 20}
 EVAL_EVERY = 100
+
+
+def by_model(name: str, help: str, **limits: Any) -> Any:
+    """An option whose default follows from the model."""
+    models: dict[str, list[str]] = {}
+    for model, own in DEFAULTS.items():
+        if name in own:
+            models.setdefault(str(own[name]), []).append(model)
+    defaults = "; ".join(f"{value} of {', '.join(names)}" for value, names in models.items())
+    return option(None, f"{help} (default: {defaults})", **limits)
 
 
 @dataclass(frozen=True)
 class AddingOptions(Options):
     """The options of this experiment alone."""
 
-    seq_len: int = option(5000, "length T of the sequences", low=2)
-    num_layers: int = option(2, "IndRNN layers", low=1)
-    hidden_size: int = option(32, "units of a layer", low=1)
-    lr: float = option(4e-3, "learning rate", above=0)
-    MAG: float = option(2.0, "bound on |u|^T", above=0)
-    act: str = option("relu", "activation", choices=("relu", "tanh", "identity"))
-    in2hid_std: float = option(0.01, "standard deviation of initial input weights", above=0)
-    curriculum: bool = option(True, "grow T from 50 to --seq_len (default: yes)", negatable=True)
+    model: str = option("indrnn", "the recurrent network", choices=tuple(DEFAULTS))
+    seq_len: int | None = by_model("seq_len", "length T of the sequences", low=2)
+    num_layers: int | None = by_model("num_layers", "recurrent layers", low=1)
+    hidden_size: int | None = by_model("hidden_size", "units of a layer", low=1)
+    lr: float | None = by_model("lr", "learning rate", above=0)
+    clip_norm: float | None = by_model("clip_norm", "bound on the norm of all gradients", low=0)
+    MAG: float | None = by_model("MAG", "bound on |u|^T", above=0)
+    act: str | None = by_model("act", "activation", choices=("relu", "tanh", "identity"))
+    in2hid_std: float | None = by_model("in2hid_std", "deviation of input weights", above=0)
+    curriculum: bool | None = by_model("curriculum", "grow T from 50 to --seq_len", negatable=True)
+    zoneout_h: float | None = by_model("zoneout_h", "chance that a unit keeps its h", low=0, high=1)
+    zoneout_c: float | None = by_model("zoneout_c", "chance that a unit keeps its c", low=0, high=1)
+    forget_bias: float | None = by_model("forget_bias", "added to the forget gate")
+
+    def derived(self) -> Mapping[str, Any]:
+        return DEFAULTS.get(self.model, {})
+
+    def check(self) -> None:
+        own = DEFAULTS[self.model]
+        for name in sorted({n for other in DEFAULTS.values() for n in other} - own.keys()):
+            if getattr(self, name) is not None:
+                what = f"--preset {self.preset}" if self.preset else f"--{name}"
+                models = ", ".join(m for m, other in DEFAULTS.items() if name in other)
+                raise OptionError(
+                    f"{what} came with --model {self.model}, which takes no {name}; drop it, or "
+                    f"choose another model: {models}"
+                )
 
 
 class Adding(Task):
-    """PlainIndRNN, Adam, and one of two recipes: a curriculum over T, or the paper's plateaus."""
+    """A model, Adam, and one of two recipes: a curriculum over T, or full length and plateaus."""
 
     baseline = ("always answering 1:", BASELINE_MSE)
 
     def __init__(self, options: AddingOptions) -> None:
         self.options = options
-        init, data, _ = streams(options.seed)
-        self.rngs = {"data": data}
+        init, data, masks = streams(options.seed)
+        self.rngs = {"data": data, "masks": masks}
         self.recipe: Curriculum | Plateau = (
             Curriculum(options.seq_len, options.lr)
             if options.curriculum
             else Plateau(options.lr, 200, 0.1, min_lr=min(1e-6, options.lr), stop=True)
         )
-        self.model = PlainIndRNN(
-            2,
-            options.hidden_size,
-            options.num_layers,
-            1,
-            seq_len=self._length(),
-            rng=init,
-            MAG=options.MAG,
-            act=options.act,
-            in2hid_std=options.in2hid_std,
-            readout_init=Normal(options.in2hid_std) if options.curriculum else GLOROT,
-            dtype=np.dtype(options.dtype),
-        ).to(options.device)
+        self.model = self._model(init).to(options.device)
         self.optimizer = Adam(self.model.named_parameters(), options.lr)
 
+    def _model(self, rng: np.random.Generator) -> Module:
+        o, dtype = self.options, np.dtype(self.options.dtype)
+        if o.model == "indrnn":
+            return PlainIndRNN(
+                *(2, o.hidden_size, o.num_layers, 1),
+                seq_len=self._length(),
+                rng=rng,
+                MAG=o.MAG,
+                act=o.act,
+                in2hid_std=o.in2hid_std,
+                readout_init=Normal(o.in2hid_std) if o.curriculum else GLOROT,
+                dtype=dtype,
+            )
+        own = {n: getattr(o, n) for n in ("zoneout_h", "zoneout_c", "forget_bias")}
+        own = {name: value for name, value in own.items() if value is not None}
+        sizes = {"hidden_size": o.hidden_size, "num_layers": o.num_layers}
+        rnn = LAYERS[o.model](2, rng=rng, output="last", dtype=dtype, **sizes, **own)
+        return LastStateRNN(rnn, 1, rng=rng)
+
     def loss(self) -> Tensor:
+        o = self.options
         self.optimizer.lr = self.recipe.lr
-        x, y = adding_batch(
-            self.rngs["data"], self._length(), self.options.batch_size, self.options.dtype
-        )
-        device = self.options.device
-        return mse(self.model(to_device(x, device)), to_device(y, device))
+        x, y = adding_batch(self.rngs["data"], self._length(), o.batch_size, o.dtype)
+        answer = self.model(to_device(x, o.device), rng=self.rngs["masks"])
+        return mse(answer, to_device(y, o.device))
 
     def observe(self, step: int, loss: float) -> dict[str, float]:
         columns = {"T": self._length(), "lr": self.recipe.lr}

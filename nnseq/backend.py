@@ -165,6 +165,11 @@ def report() -> dict[str, str]:
     return dict(_ran)
 
 
+def clear_report() -> None:
+    """Let `report` speak of what runs from now on, as where one process trains several models."""
+    _ran.clear()
+
+
 def _check_choice(who: str, name: str) -> None:
     if name not in CHOICES:
         raise ValueError(f"{who}: got {name!r}, expected one of {', '.join(CHOICES)}")

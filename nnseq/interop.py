@@ -3,6 +3,9 @@
     save(model, "adding.h5")        parameters, running statistics, class and constructor arguments
     model = load("adding.h5")       the same model, in eval mode
 
+For weights that PyTorch's recurrent layers trained, see load_torch_state and torch_state of
+nnseq.interop_torch, which are names of this module too.
+
 The file is a checkpoint (nnseq.checkpoint) with /params and /state/buffers, so `--load_weight`
 takes it, and any HDF5 reader shows its arrays.
 """
@@ -15,8 +18,19 @@ from typing import Any
 
 from nnseq import checkpoint
 from nnseq.checkpoint import CheckpointError
+from nnseq.interop_torch import load_torch_state, save_torch_state, torch_state
 from nnseq.nn.description import build, describe
 from nnseq.nn.module import Module
+
+__all__ = [
+    "load",
+    "load_arrays",
+    "load_torch_state",
+    "save",
+    "save_torch_state",
+    "split_arrays",
+    "torch_state",
+]
 
 
 def save(model: Module, path: str | os.PathLike[str]) -> None:

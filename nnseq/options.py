@@ -138,6 +138,9 @@ class Options:
     preset: str | None = option(None, "a named set of options; explicit flags win", same_run=False)
 
     def __post_init__(self) -> None:
+        for name, value in self.derived().items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             _check_value(field, hints[field.name], getattr(self, field.name))
@@ -147,6 +150,13 @@ class Options:
         if self.eval and self.overwrite:
             raise OptionError("--overwrite came with --eval, which overwrites no run; drop it")
         self.check()
+
+    def derived(self) -> Mapping[str, Any]:
+        """Values for options left at None that follow from other options, as from a model's name.
+
+        Called before any value is checked.
+        """
+        return {}
 
     def check(self) -> None:
         """What an experiment's own options must satisfy together; raises OptionError."""
@@ -215,9 +225,11 @@ def parse(
 def short_name(options: Options) -> str:
     """The options of the mathematics that differ from their defaults, as the name of a folder."""
     parts = ["eval"] if options.eval else []
+    derived = options.derived()
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.metadata["same_run"] and value != field.default:
+        default = derived.get(field.name) if field.default is None else field.default
+        if field.metadata["same_run"] and value != default:
             text = value
             if field.name == "load_weight":  # many files have the name checkpoint.h5
                 text = f"{Path(value).stem}-{zlib.crc32(value.encode()):08x}"

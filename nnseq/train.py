@@ -81,7 +81,13 @@ def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
     return 0
 
 
-def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: Interrupts) -> None:
+def resolved(options: O) -> O:
+    """The options with device, threads and kernels decided, as a run records them.
+
+    Raises:
+        OptionError: these kernels do not run on that device.
+        backend.DeviceError: the device cannot be used.
+    """
     options = dataclasses.replace(
         options,
         device=machine.choose_device(options.device),
@@ -90,7 +96,13 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
     _check_kernels(options)
     if options.kernels == "auto":  # NNSEQ_KERNELS counts as if it had been given
         options = dataclasses.replace(options, kernels=backend.forced_kernels())
+    return options
+
+
+def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: Interrupts) -> None:
+    options = resolved(options)
     machine.keep_freed_memory()
+    backend.clear_report()
     with _threads(options), _kernels(options), RunFolder(options) as folder:
         task = build(options)
         position = Position()

@@ -9,15 +9,12 @@ it, so two correct programs agree to about 0.002 of its size only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from benchmarks import adding_step_torch
 from benchmarks.case import Arrays, Case, Results, Shape, Step
-from benchmarks.indrnn import FLOAT
-from benchmarks.machine import Limits
-from nnseq.backend import to_device, use_kernels
+from benchmarks.steps import FLOAT, without_kernels
+from nnseq.backend import to_device
 from nnseq.data.adding import adding_batch
 from nnseq.models.indrnn import PlainIndRNN
 from nnseq.nn.indrnn import recurrent_bound
@@ -62,30 +59,16 @@ def ours(arrays: Arrays, device: str) -> Step:
     return step
 
 
-def reference(arrays: Arrays, device: str) -> Step:
-    """As ours, with the kernels switched off."""
-    step = ours(arrays, device)
-
-    def slow_step() -> Results:
-        with use_kernels("reference"):
-            return step()
-
-    return slow_step
-
-
-def limit(shape: Shape, limits: Limits) -> Mapping[str, float]:
-    """Every product at the sgemm rate, and 5 N entries a layer copied: as indrnn.limit.
-
-    The first layer needs no dx, and the last layer receives no dh of N entries.
-    """
+def operations(shape: Shape) -> int:
+    """Three products a layer; the first one needs no dx."""
     T, B, I, H, L = shape
-    products = 2 * T * B * (2 * I * H + 3 * (L - 1) * H * H)
-    moved = (5 * L - 1) * T * B * H * FLOAT
-    seconds = products / limits.sgemm
-    return {
-        "warm": seconds + moved / limits.copy_warm,
-        "fresh": seconds + moved / limits.copy_fresh,
-    }
+    return 2 * T * B * (2 * I * H + 3 * (L - 1) * H * H)
+
+
+def copied_bytes(shape: Shape) -> int:
+    """5 N entries a layer, as in indrnn.py; the last one receives no dh of N entries."""
+    T, B, _, H, L = shape
+    return (5 * L - 1) * T * B * H * FLOAT
 
 
 def model_bytes(shape: Shape) -> int:
@@ -108,8 +91,9 @@ CASES = (
         quick_shapes=(Shape(20, 3, 2, 5, 2),),
         draw=draw,
         ours=ours,
-        peers={"torch": adding_step_torch.step_of, "reference": reference},
-        limit=limit,
+        peers={"torch": adding_step_torch.step_of, "reference": without_kernels(ours)},
+        operations=operations,
+        copied_bytes=copied_bytes,
         model_bytes=model_bytes,
         tolerance=1e-2,
         compared_steps=3,

@@ -35,12 +35,14 @@ class Case:
         quick_shapes: instead of shapes under --quick.
         draw: (shape, seed) -> the inputs; the same arrays go to everybody.
         ours: our step.
-        peers: peer -> its step; "reference" is ours with the kernels switched off.
-        limit: (shape, limits) -> name -> seconds that the machine needs at least; "warm" and
-            "fresh" say into which memory the results are written.
+        peers: peer -> its step; "reference" is ours with the kernels switched off and always there;
+            "plain" is ours without what the case adds: the ratio says what that costs.
+        operations: shape -> float operations of all products of matrices.
+        copied_bytes: shape -> bytes that memory moves at least besides, read plus written.
         model_bytes: what any implementation must hold; the yardstick of the peak.
         tolerance: norm of the difference of a result, relative to the norm of the peer's array.
         compared_steps: how many first steps are compared; several where a step changes state.
+        cuda_shapes: on a GPU, instead of shapes.
     """
 
     name: str
@@ -50,11 +52,35 @@ class Case:
     draw: Callable[[Shape, int], Arrays]
     ours: Prepare
     peers: Mapping[str, Prepare]
-    limit: Callable[[Shape, Limits], Mapping[str, float]]
+    operations: Callable[[Shape], int]
+    copied_bytes: Callable[[Shape], int]
     model_bytes: Callable[[Shape], int]
     tolerance: float = 1e-3  # a unit whose kink of relu rounding decides alone is worth 1e-4
     compared_steps: int = 1
+    cuda_shapes: tuple[Shape, ...] | None = None
 
     def runner(self, who: str) -> Prepare:
         """The step of "ours" or of a peer."""
         return self.ours if who == "ours" else self.peers[who]
+
+    def judge(self, peer: str) -> str:
+        """Whose results ours must equal before it is timed beside this peer."""
+        return "reference" if peer == "plain" else peer  # plain computes something else
+
+    def shapes_on(self, device: str, is_quick: bool) -> tuple[Shape, ...]:
+        """The shapes to measure."""
+        if is_quick:
+            return self.quick_shapes
+        return self.shapes if device == "cpu" or self.cuda_shapes is None else self.cuda_shapes
+
+    def limit(self, shape: Shape, limits: Limits) -> dict[str, float]:
+        """Seconds that the machine needs at least: products at the sgemm rate, after copying.
+
+        "warm" and "fresh" say into which memory the results are written.
+        """
+        products = self.operations(shape) / limits.sgemm
+        moved = self.copied_bytes(shape)
+        return {
+            "warm": products + moved / limits.copy_warm,
+            "fresh": products + moved / limits.copy_fresh,
+        }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks import adding_step, indrnn
+from benchmarks import adding_step, indrnn, recurrent
 from benchmarks.case import Case
 
-CASES: tuple[Case, ...] = (*indrnn.CASES, *adding_step.CASES)
+CASES: tuple[Case, ...] = (*indrnn.CASES, *adding_step.CASES, *recurrent.CASES)
 
 
 def chosen(names: list[str]) -> list[Case]:

@@ -10,20 +10,16 @@ and backward reads dh and h and writes da: 5 N, which its limit is the time of c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from benchmarks import indrnn_jax, indrnn_torch
 from benchmarks.case import Arrays, Case, Results, Shape, Step
-from benchmarks.machine import Limits
-from nnseq.backend import to_device, use_kernels
+from benchmarks.steps import FLOAT, named, normal, without_kernels
+from nnseq.backend import to_device
 from nnseq.cells.indrnn import indrnn
 from nnseq.nn.indrnn import IndRNN
 from nnseq.tensor import Tensor, grad
 
-FLOAT = 4  # bytes of a float32
 PARAMETERS = ("W_ih", "b", "u")
 WANTED = ("x", *PARAMETERS, "h0")
 WANTED_OF_RECURRENCE = ("a", "u", "h0")
@@ -34,12 +30,12 @@ def draw(shape: Shape, seed: int) -> Arrays:
     T, B, I, H, _ = shape
     rng = np.random.default_rng(seed)
     return {
-        "x": _normal(rng, T, B, I),
-        "W_ih": _normal(rng, I, H) / np.float32(I**0.5),
-        "b": _normal(rng, H),
+        "x": normal(rng, T, B, I),
+        "W_ih": normal(rng, I, H) / np.float32(I**0.5),
+        "b": normal(rng, H),
         "u": rng.random(H, np.float32),
-        "h0": _normal(rng, B, H),
-        "dh": _normal(rng, T, B, H),
+        "h0": normal(rng, B, H),
+        "dh": normal(rng, T, B, H),
     }
 
 
@@ -48,10 +44,10 @@ def draw_recurrence(shape: Shape, seed: int) -> Arrays:
     T, B, _, H, _ = shape
     rng = np.random.default_rng(seed)
     return {
-        "a": _normal(rng, T, B, H),
+        "a": normal(rng, T, B, H),
         "u": rng.random(H, np.float32),
-        "h0": _normal(rng, B, H),
-        "dh": _normal(rng, T, B, H),
+        "h0": normal(rng, B, H),
+        "dh": normal(rng, T, B, H),
     }
 
 
@@ -67,7 +63,7 @@ def ours(arrays: Arrays, device: str) -> Step:
 
     def step() -> Results:
         h, _ = layer(x, h0)
-        return _named(WANTED, h, grad(h, inputs, dh))
+        return named(h.data, WANTED, grad(h, inputs, dh))
 
     return step
 
@@ -79,39 +75,20 @@ def ours_recurrence(arrays: Arrays, device: str) -> Step:
 
     def step() -> Results:
         h, _ = indrnn(*inputs, None, act="relu", step_clip=0.0)
-        return _named(WANTED_OF_RECURRENCE, h, grad(h, inputs, moved["dh"]))
+        return named(h.data, WANTED_OF_RECURRENCE, grad(h, inputs, moved["dh"]))
 
     return step
 
 
-def reference(arrays: Arrays, device: str) -> Step:
-    """As ours, with the kernels switched off: a Python loop over steps."""
-    return _without_kernels(ours(arrays, device))
-
-
-def reference_recurrence(arrays: Arrays, device: str) -> Step:
-    return _without_kernels(ours_recurrence(arrays, device))
-
-
-def _without_kernels(step: Step) -> Step:
-    def slow_step() -> Results:
-        with use_kernels("reference"):
-            return step()
-
-    return slow_step
-
-
-def limit(shape: Shape, limits: Limits) -> Mapping[str, float]:
-    """Three products of 2 T B I H operations (a, dx, dW_ih) after the recurrence's copying."""
+def operations(shape: Shape) -> int:
+    """Three products: a, dx, dW_ih."""
     T, B, I, H, _ = shape
-    products = 3 * 2 * T * B * I * H / limits.sgemm
-    return {key: s + products for key, s in limit_of_recurrence(shape, limits).items()}
+    return 3 * 2 * T * B * I * H
 
 
-def limit_of_recurrence(shape: Shape, limits: Limits) -> Mapping[str, float]:
-    """The time of copying 5 N entries; "fresh" where h and da are written into fresh memory."""
-    moved = 5 * shape.T * shape.B * shape.H * FLOAT
-    return {"warm": moved / limits.copy_warm, "fresh": moved / limits.copy_fresh}
+def copied_bytes(shape: Shape) -> int:
+    """5 N entries."""
+    return 5 * shape.T * shape.B * shape.H * FLOAT
 
 
 def model_bytes(shape: Shape) -> int:
@@ -123,14 +100,6 @@ def model_bytes(shape: Shape) -> int:
 def model_bytes_of_recurrence(shape: Shape) -> int:
     """a, h, dh, da, and u with its gradient."""
     return FLOAT * (4 * shape.T * shape.B * shape.H + 2 * shape.H)
-
-
-def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray[Any, Any]:
-    return rng.standard_normal(shape, np.float32)
-
-
-def _named(names: tuple[str, ...], h: Tensor, gradients: list[Any]) -> Results:
-    return {"h": h.data, **{f"d{name}": g for name, g in zip(names, gradients, strict=True)}}
 
 
 CASES = (
@@ -148,9 +117,10 @@ CASES = (
         peers={
             "torch": indrnn_torch.layer,
             "jax": indrnn_jax.layer,
-            "reference": reference,
+            "reference": without_kernels(ours),
         },
-        limit=limit,
+        operations=operations,
+        copied_bytes=copied_bytes,
         model_bytes=model_bytes,
     ),
     Case(
@@ -163,9 +133,10 @@ CASES = (
         peers={
             "torch": indrnn_torch.recurrence,
             "jax": indrnn_jax.recurrence,
-            "reference": reference_recurrence,
+            "reference": without_kernels(ours_recurrence),
         },
-        limit=limit_of_recurrence,
+        operations=lambda shape: 0,
+        copied_bytes=copied_bytes,
         model_bytes=model_bytes_of_recurrence,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.case import Arrays, Results, Step
+from benchmarks.steps import named
 
 WANTED = ("x", "W_ih", "b", "u", "h0")
 WANTED_OF_RECURRENCE = ("a", "u", "h0")
@@ -43,6 +44,6 @@ def _step(arrays: Arrays, wanted: tuple[str, ...], model: Any) -> Step:
 
     def step() -> Results:
         h, gradients = jax.block_until_ready(forward_and_backward(inputs, dh))
-        return {"h": h, **{f"d{n}": g for n, g in zip(wanted, gradients, strict=True)}}
+        return named(h, wanted, gradients)
 
     return step

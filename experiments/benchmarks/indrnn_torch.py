@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.case import Arrays, Results, Step
+from benchmarks.steps import named
 
 WANTED = ("x", "W_ih", "b", "u", "h0")
 WANTED_OF_RECURRENCE = ("a", "u", "h0")
@@ -44,6 +45,6 @@ def _step(arrays: Arrays, device: str, wanted: tuple[str, ...], project: Any) ->
     def step() -> Results:
         h = torch.stack(states(project(p), p["u"], p["h0"]))
         gradients = torch.autograd.grad(h, inputs, p["dh"])
-        return {"h": h.detach(), **{f"d{n}": g for n, g in zip(wanted, gradients, strict=True)}}
+        return named(h.detach(), wanted, gradients)
 
     return step

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Case, Shape
+from benchmarks.machine import Limits
 
 COLUMNS = {
     **{"case": 18, "T": 5, "B": 4, "I": 4, "H": 4, "L": 2, "peer": 10},
     **{"ours ms": 9, "peer ms": 9, "ratio": 7, "limit ms": 9, "x limit": 8},
-    **{"ours MB": 8, "peer MB": 8, "x model": 8},
+    **{"GF/s": 7, "% sgemm": 7, "ours MB": 8, "peer MB": 8, "x model": 8},
 }  # title -> width
 
 
@@ -23,7 +24,7 @@ def make_row(
     shape: Shape,
     peer: str,
     seconds: tuple[Sequence[float], Sequence[float]],
-    limits: Mapping[str, float],
+    limits: Limits,
     peaks: tuple[int | None, int | None],
     threads: int,
 ) -> dict[str, Any]:
@@ -31,9 +32,12 @@ def make_row(
 
     `ratio` above 1: ours is faster than the peer. `limit_s` is the limit into warm memory,
     `limit_fresh_s` into fresh memory, which both sides pay when they allocate their results.
+    `flops` are operations of the products of matrices alone, per second of the whole step;
+    `sgemm_share` is their share of what the machine does in one large product.
     """
     ours_s, peer_s = map(statistics.median, seconds)
-    model_bytes = case.model_bytes(shape)
+    limit_s, model_bytes = case.limit(shape, limits), case.model_bytes(shape)
+    ours_flops, peer_flops = (case.operations(shape) / s or None for s in (ours_s, peer_s))
     return {
         "case": case.name,
         "does": case.does,
@@ -46,13 +50,57 @@ def make_row(
         "ratio": peer_s / ours_s,
         "ours_all_s": list(seconds[0]),
         "peer_all_s": list(seconds[1]),
-        "limit_s": limits["warm"],
-        "limit_fresh_s": limits["fresh"],
+        "limit_s": limit_s["warm"],
+        "limit_fresh_s": limit_s["fresh"],
+        "ours_flops": ours_flops,
+        "peer_flops": peer_flops,
+        "ours_sgemm_share": ours_flops and ours_flops / limits.sgemm,
+        "peer_sgemm_share": peer_flops and peer_flops / limits.sgemm,
         "ours_peak_bytes": peaks[0],
         "peer_peak_bytes": peaks[1],
         "model_bytes": model_bytes,
         "ours_peak_ratio": None if peaks[0] is None else peaks[0] / model_bytes,
     }
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each case and peer, over the shapes: the geometric mean and the least of the ratios.
+
+    `peak_ratio_most` is the largest of our peak memory over the peer's, None if not measured.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["case"], row["peer"]), []).append(row)
+    found = []
+    for (case, peer), group in groups.items():
+        least = min(group, key=lambda row: row["ratio"])
+        peaks = [(row["ours_peak_bytes"], row["peer_peak_bytes"]) for row in group]
+        known = [ours / theirs for ours, theirs in peaks if ours is not None and theirs]
+        entry = {
+            "case": case,
+            "peer": peer,
+            "shapes": len(group),
+            "ratio_geomean": statistics.geometric_mean(row["ratio"] for row in group),
+            "ratio_least": least["ratio"],
+            "least_shape": least["shape"],
+            "peak_ratio_most": max(known, default=None),
+        }
+        found.append(entry)
+    return found
+
+
+def summary_line(entry: Mapping[str, Any]) -> str:
+    """One case and peer in words."""
+    mean, least = entry["ratio_geomean"], entry["ratio_least"]
+    at = ", ".join(f"{axis} {size}" for axis, size in entry["least_shape"].items())
+    peak = entry["peak_ratio_most"]
+    parts = (
+        f"{entry['case']} against {entry['peer']}: geometric mean of the ratios {mean:.2f}",
+        f"least {least:.2f} at {at}",
+        *([f"time {1 / mean - 1:+.0%}, at most {1 / least - 1:+.0%}"] * (entry["peer"] == "plain")),
+        *([] if peak is None else [f"peak memory at most {peak:.2f} of the peer's"]),
+    )
+    return "; ".join(parts)
 
 
 def header() -> str:
@@ -63,11 +111,12 @@ def header() -> str:
 def line(row: Mapping[str, Any]) -> str:
     """One row of the table."""
     shape, milli = row["shape"], [1e3 * row[key] for key in ("ours_s", "peer_s", "limit_s")]
-    peaks = [row["ours_peak_bytes"], row["peer_peak_bytes"]]
+    peaks, flops = [row["ours_peak_bytes"], row["peer_peak_bytes"]], row["ours_flops"]
     cells = (
         *(row["case"], *(shape[axis] for axis in "TBIHL"), row["peer"]),
         *(f"{milli[0]:.2f}", f"{milli[1]:.2f}", f"{row['ratio']:.2f}"),
         *(f"{milli[2]:.2f}", f"{milli[0] / milli[2]:.2f}" if milli[2] else "-"),
+        *((f"{flops / 1e9:.1f}", f"{row['ours_sgemm_share']:.0%}") if flops else "--"),
         *("-" if peak is None else f"{peak / 1e6:.0f}" for peak in peaks),
         "-" if row["ours_peak_ratio"] is None else f"{row['ours_peak_ratio']:.2f}",
     )

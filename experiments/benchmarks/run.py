@@ -1,13 +1,15 @@
 """Measure nnseq beside PyTorch and JAX, and beside what this machine can do, in one run.
 
     python experiments/benchmarks/run.py --out bench.json                    every case, on the CPU
-    python experiments/benchmarks/run.py --only indrnn --threads 1 --out one.json
+    python experiments/benchmarks/run.py --only lstm gru rnn --samples 9 --out recurrent.json
     python experiments/benchmarks/run.py --device cuda --out gpu.json        beside PyTorch on a GPU
 
 Ours and a peer get the same arrays; their results must agree before any time is taken; then they
 alternate, on the CPU in a process each, and the medians count. A ratio above 1 says how many times
-faster ours is. Peak memory is measured in a process of its own too. Exit code 2: the command asks
-for what is not here; 1: a result was wrong, or a measurement failed.
+faster ours is. The peer "plain" is our own layer without what the case adds (zoneout, lengths): its
+ratio is the price of that, and ours is compared with our reference instead. Peak memory is measured
+in a process of its own too. Exit code 2: the command asks for what is not here; 1: a result was
+wrong, or a measurement failed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package benchmarks is
 
 from benchmarks import machine, memory, peers, report, threads, timing
-from benchmarks.case import Case, Shape
+from benchmarks.case import Case, Shape, Step
 from benchmarks.cases import CASES, chosen
 from nnseq.backend import DeviceError, device_module
 from nnseq.machine import usable_cpus
@@ -46,7 +48,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="+", default=[], choices=sorted(peers.NEEDS))
     parser.add_argument("--samples", type=int, default=5, help="of each side; medians count")
     parser.add_argument(
-        "--kept", choices=("ours", "both", "none"), default="ours", help="who keeps freed memory"
+        "--kept",
+        choices=("ours", "both", "none"),
+        help="who keeps freed memory, on the CPU; default: ours",
     )
     parser.add_argument("--quick", action="store_true", help="tiny shapes: does it all work?")
     parser.add_argument("--no_memory", action="store_true", help="leave peak memory out")
@@ -62,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
             raise ValueError(f"--samples: {options.samples} came, expected at least 1")
         cases = chosen(options.only)
         device_module(options.device)
-        rivals = peers.chosen(options.peers, options.device)
+        rivals = peers.chosen(options.peers, options.device, cases)
+        peers.check_cases(cases if options.only else [], rivals)
+        check_kept(options)
         threads.before_imports(options.threads)
         report.check_path(options.out)
     except (ValueError, DeviceError) as error:
@@ -77,13 +83,35 @@ def main(argv: list[str] | None = None) -> int:
     except (timing.WrongResultError, RuntimeError, MemoryError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    about = machine.describe(options.device, options.threads, limits, pinning)
+    content = {
+        "machine": machine.describe(options.device, options.threads, limits, pinning),
+        "kept": options.kept,
+        "versions": machine.versions(),
+        "summary": report.summary(rows),
+        "rows": rows,
+    }
+    print(*map(report.summary_line, content["summary"]), sep="\n")
     try:
-        report.write(options.out, {"machine": about, "versions": machine.versions(), "rows": rows})
+        report.write(options.out, content)
     except OSError as error:
         print(f"benchmarks: --out {options.out}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
+
+
+def check_kept(options: argparse.Namespace) -> None:
+    """Fill in --kept on the CPU.
+
+    Raises:
+        ValueError: it came for a GPU.
+    """
+    if options.device == "cpu":
+        options.kept = options.kept or "ours"
+    elif options.kept:
+        raise ValueError(
+            f"--kept: {options.kept} came with --device cuda, expected it with --device cpu alone: "
+            "on a GPU the pools of CuPy and PyTorch keep freed memory"
+        )
 
 
 def print_rows(rows: Iterator[dict[str, Any]], limits: machine.Limits) -> list[dict[str, Any]]:
@@ -105,28 +133,33 @@ def measured(
 ) -> Iterator[dict[str, Any]]:
     """Yield one row for each case, shape and peer."""
     for case in cases:
-        for shape in case.quick_shapes if options.quick else case.shapes:
+        beside = [name for name in rivals if name in case.peers]
+        for shape in case.shapes_on(options.device, options.quick) if beside else ():
             ours_peak = peak(case, shape, "ours", options)
-            for peer in (name for name in rivals if name in case.peers):
+            for peer in beside:
                 seconds = measure(case, shape, peer, options)
                 peaks = ours_peak, peak(case, shape, peer, options)
-                bound = case.limit(shape, limits)
-                yield report.make_row(case, shape, peer, seconds, bound, peaks, options.threads)
+                yield report.make_row(case, shape, peer, seconds, limits, peaks, options.threads)
 
 
 def measure(
     case: Case, shape: Shape, peer: str, options: argparse.Namespace
 ) -> tuple[list[float], list[float]]:
-    """The seconds of ours and of the peer, once their results have been found equal."""
+    """The seconds of ours and of the peer, once ours has been found right."""
     inputs = [case.draw(shape, seed) for seed in range(SETS[options.device])]
-    ours = [case.ours(arrays, options.device) for arrays in inputs]
-    theirs = [case.peers[peer](arrays, options.device) for arrays in inputs]
+
+    def prepared(who: str) -> list[Step]:
+        return [case.runner(who)(arrays, options.device) for arrays in inputs]
+
+    judge = case.judge(peer)
+    ours, theirs = prepared("ours"), prepared(judge)
     for mine, other in zip(ours, theirs, strict=True):
-        who = f"{case.name} against {peer}"
+        who = f"{case.name} against {judge}"
         timing.check_steps(who, mine, other, case.tolerance, case.compared_steps)
     if options.device == "cuda":
+        theirs = theirs if judge == peer else prepared(peer)
         return timing.alternate_cuda(ours, theirs, options.samples)
-    del ours, theirs
+    del ours, theirs, mine, other
     return timing.alternate_processes(
         case.name, shape, peer, options.threads, options.samples, options.kept
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Results, Step
-from benchmarks.worker import Worker
+from benchmarks.worker import WARM_UP, Worker
 from nnseq.backend import device_module
 
 SETTLE_S = 0.05  # between two samples: threads that still spin for more work go to sleep
@@ -77,7 +77,7 @@ def alternate_processes(
 def alternate_cuda(
     ours: Sequence[Step], peer: Sequence[Step], samples: int
 ) -> tuple[list[float], list[float]]:
-    """Time ours, the peer, ours, the peer, ... on the GPU.
+    """Time ours, the peer, ours, the peer, ... on the GPU, after WARM_UP steps on every input.
 
     Args:
         ours, peer: one step for each set of inputs; taken in turn.
@@ -88,6 +88,9 @@ def alternate_cuda(
     """
     turns: list[Iterator[Step]] = [itertools.cycle(ours), itertools.cycle(peer)]
     seconds: tuple[list[float], list[float]] = ([], [])
+    for turn, steps in zip(turns, (ours, peer), strict=True):
+        for _ in range(WARM_UP * len(steps)):
+            _cuda_seconds(next(turn))
     for _ in range(samples):
         for who, turn in enumerate(turns):
             gc.collect()

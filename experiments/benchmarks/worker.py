@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks import threads
 from benchmarks.case import Shape, Step
+from benchmarks.peers import OWN_CODE
 from nnseq.machine import keep_freed_memory
 
 WARM_UP = 2  # steps
@@ -90,7 +91,7 @@ def main(text: str) -> None:
 
     task = json.loads(text)
     threads.before_imports(task["threads"])
-    if task["kept"] == "both" or (task["kept"] == "ours" and task["who"] in ("ours", "reference")):
+    if task["kept"] == "both" or (task["kept"] == "ours" and task["who"] in OWN_CODE):
         keep_freed_memory()
     (case,) = chosen([task["case"]])
     step = case.runner(task["who"])(case.draw(Shape(*task["shape"]), 0), task["device"])

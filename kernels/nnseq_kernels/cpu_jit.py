@@ -37,8 +37,25 @@ from numba.core.caching import _Cache
 SELF_CONTAINED = {"numba", "numpy", "math", "builtins"}  # versioned with Numba, not by their text
 
 
-def cpu_jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function with numba.njit(**options), cached as this module says."""
+class NoAlias(compiler.Compiler):
+    """Numba's compiler, promising LLVM that no two array arguments overlap."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
+
+
+def cpu_jit(*, noalias: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function with numba.njit(**options), cached as this module says.
+
+    Args:
+        noalias: no array argument that the function writes to overlaps another one. LLVM gives up
+            vectorising a loop over more than about eight arrays if it must compare their addresses
+            at each call.
+        options: of numba.njit.
+    """
+    if noalias:
+        options["pipeline_class"] = NoAlias
 
     def decorate(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
@@ -140,7 +157,8 @@ def _reached(function: Callable[..., Any]) -> Iterator[str]:
     seen: set[tuple[str, int]] = set()
     while stack:
         name, value = stack.pop()
-        value = getattr(value, "py_func", value)  # a dispatcher stands for its function
+        value = getattr(value, "py_func", value)  # a dispatcher stands for its function,
+        value = getattr(value, "_defn", value)  # and so does an intrinsic
         if (name, id(value)) in seen:
             continue
         seen.add((name, id(value)))

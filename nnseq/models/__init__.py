@@ -1,5 +1,6 @@
 """Whole networks."""
 
 from nnseq.models.indrnn import PlainIndRNN
+from nnseq.models.last_state_rnn import LastStateRNN
 
-__all__ = ["PlainIndRNN"]
+__all__ = ["LastStateRNN", "PlainIndRNN"]

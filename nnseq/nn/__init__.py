@@ -2,7 +2,10 @@
 
 from nnseq.nn.batchnorm import BatchNorm
 from nnseq.nn.description import build, describe
+from nnseq.nn.dropconnect import DropConnect
 from nnseq.nn.dropout import Dropout
+from nnseq.nn.grid_lstm import GridLSTM, GridLSTMBlock
+from nnseq.nn.gru import GRU
 from nnseq.nn.indrnn import (
     IndRNN,
     IndRNNRecurrence,
@@ -12,6 +15,7 @@ from nnseq.nn.indrnn import (
 )
 from nnseq.nn.indrnn_stack import IndRNNBlock, IndRNNStack
 from nnseq.nn.initializers import (
+    BlockOrthogonal,
     Constant,
     GlorotNormal,
     GlorotUniform,
@@ -20,18 +24,51 @@ from nnseq.nn.initializers import (
     Initializer,
     KaimingUniform,
     Normal,
+    Orthogonal,
     Uniform,
+    UniformUnitScaling,
 )
+from nnseq.nn.input_gate_dropout import InputGateDropout
 from nnseq.nn.linear import Linear
+from nnseq.nn.lstm import LSTM
 from nnseq.nn.module import Module, ModuleList, Parameter
+from nnseq.nn.mut import MUT
+from nnseq.nn.neural_gpu import ConvGRU, ConvGRURecurrence, NeuralGPU
+from nnseq.nn.recurrent import Direction, Recurrent
+from nnseq.nn.regularizers import (
+    activation_penalty,
+    decov,
+    l2_penalty,
+    norm_stabilizer,
+    orthogonality_penalty,
+    temporal_activation_penalty,
+)
+from nnseq.nn.rnn import IRNN, RNN
+from nnseq.nn.selection import select_parameters
 from nnseq.nn.sequential import Sequential
+from nnseq.nn.unitary_rnn import UnitaryMatrix, UnitaryRNN
+from nnseq.nn.weight_noise import weight_noise
+from nnseq.nn.weight_norm import WeightNorm
+from nnseq.nn.zoneout import Zoneout
 
 __all__ = [
+    "GRU",
+    "IRNN",
+    "LSTM",
+    "MUT",
+    "RNN",
     "BatchNorm",
+    "BlockOrthogonal",
     "Constant",
+    "ConvGRU",
+    "ConvGRURecurrence",
+    "Direction",
+    "DropConnect",
     "Dropout",
     "GlorotNormal",
     "GlorotUniform",
+    "GridLSTM",
+    "GridLSTMBlock",
     "HeNormal",
     "Identity",
     "IndRNN",
@@ -39,17 +76,34 @@ __all__ = [
     "IndRNNRecurrence",
     "IndRNNStack",
     "Initializer",
+    "InputGateDropout",
     "KaimingUniform",
     "Linear",
     "Module",
     "ModuleList",
+    "NeuralGPU",
     "Normal",
+    "Orthogonal",
     "Parameter",
+    "Recurrent",
     "Sequential",
     "Uniform",
+    "UniformUnitScaling",
+    "UnitaryMatrix",
+    "UnitaryRNN",
+    "WeightNorm",
+    "Zoneout",
+    "activation_penalty",
     "build",
+    "decov",
     "describe",
+    "l2_penalty",
+    "norm_stabilizer",
+    "orthogonality_penalty",
     "recurrent_bound",
     "recurrent_init",
     "recurrent_low_bound",
+    "select_parameters",
+    "temporal_activation_penalty",
+    "weight_noise",
 ]

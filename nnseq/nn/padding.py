@@ -16,11 +16,12 @@ def step_mask(who: str, x: Any, mask: Any, lengths: Any) -> Array | None:
     Args:
         who: the layer, for messages.
         x: (T, B, ...) array or Tensor.
-        mask: (T, B), nonzero where the step counts; or None.
-        lengths: (B,) whole numbers in [0, T]: the first so many steps count; or None.
+        mask: (T, B), nonzero where the step counts, at least once in every sequence; or None.
+        lengths: (B,) whole numbers in [1, T]: the first so many steps count; or None.
 
     Raises:
-        ValueError: both are given, or a shape or a length that does not fit.
+        ValueError: both are given, a shape or a length that does not fit, or a sequence without
+            any step that counts.
         TypeError: lengths are not whole numbers.
     """
     array = x.data if isinstance(x, Tensor) else x
@@ -32,9 +33,9 @@ def step_mask(who: str, x: Any, mask: Any, lengths: Any) -> Array | None:
         lengths = to_device(lengths, "cpu") if hasattr(lengths, "dtype") else np.asarray(lengths)
         if lengths.dtype.kind not in "iu":
             raise TypeError(f"{who}: lengths are {lengths.dtype}, expected whole numbers")
-        if lengths.shape != (B,) or (lengths < 0).any() or (lengths > T).any():
+        if lengths.shape != (B,) or (lengths < 1).any() or (lengths > T).any():
             raise ValueError(
-                f"{who}: lengths are {lengths.tolist()}, expected {B} numbers in [0, {T}]"
+                f"{who}: lengths are {lengths.tolist()}, expected {B} numbers in [1, {T}]"
             )
         mask = np.arange(T)[:, None] < lengths
     if mask is None:
@@ -45,14 +46,32 @@ def step_mask(who: str, x: Any, mask: Any, lengths: Any) -> Array | None:
         raise ValueError(
             f"{who}: mask is {mask.dtype} {mask.shape}, expected numbers or bool (T, B) = {(T, B)}"
         )
-    return mask if mask.dtype == bool else mask != 0
+    valid = mask if mask.dtype == bool else mask != 0
+    counts = valid.any(axis=0)
+    if not counts.all():
+        empty = np.flatnonzero(~to_device(counts, "cpu")).tolist()
+        raise ValueError(
+            f"{who}: no step of the sequences {empty} counts, expected at least one in each; "
+            f"leave them out of the batch"
+        )
+    return valid
 
 
 def last_steps(mask: Array) -> tuple[Array, Array]:
-    """Return the index (t, b) of each sequence's last step that counts, T - 1 where none does."""
+    """Return the index (t, b) of each sequence's last step that counts.
+
+    Args:
+        mask: (T, B) bool, True at least once in every column, as step_mask returns it.
+    """
     xp = array_module(mask)
     T, B = mask.shape
     return T - 1 - xp.argmax(mask[::-1], axis=0), xp.arange(B)
+
+
+def first_steps(mask: Array) -> tuple[Array, Array]:
+    """Return the index (t, b) of each sequence's first step that counts; mask as for last_steps."""
+    xp = array_module(mask)
+    return xp.argmax(mask, axis=0), xp.arange(mask.shape[1])
 
 
 def _plain(x: Any) -> Any:

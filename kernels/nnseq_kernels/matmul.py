@@ -1,0 +1,129 @@
+"""Products of matrices on the CPU for one thread, out of tiles.
+
+A recurrence multiplies a few rows, T times, by the same weights: `pack` brings the weights once
+into the order in which tiles read them, and `multiply_rows` is then nothing but tiles. At 16 rows
+a library that packs at every call has half the speed. `multiply_columns` is for the gradient of
+the weights, a sum over all T·B steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.tile import ROWS, tile, width
+
+Array = Any  # numpy.ndarray
+
+DEPTH = 128  # terms at a time in a sum: a panel of 32 columns is then 16 KB, half of L1
+WIDTHS = {dtype: width(dtype) for dtype in (np.dtype("float32"), np.dtype("float64"))}
+
+tile_1, tile_2, tile_3, tile_4, tile_5, tile_6 = (tile(rows) for rows in range(1, 7))
+tile_7, tile_8 = (tile(min(rows, ROWS)) for rows in (7, 8))  # reached only where ROWS is 8
+
+
+def pack(W: Array) -> Array:
+    """Return W (K, N) as panels (P, K, width), the last filled up with zeros."""
+    K, N = W.shape
+    wide = WIDTHS[W.dtype]
+    P = -(-N // wide)
+    padded = np.zeros((K, P * wide), W.dtype)
+    padded[:, :N] = W
+    return np.ascontiguousarray(padded.reshape(K, P, wide).transpose(1, 0, 2))
+
+
+@cpu_jit(nogil=True, error_model="numpy")
+def multiply_rows(x, x0, x_row, rows, panels, k0, k1, y, add):  # type: ignore[no-untyped-def]
+    """y (+)= x W[k0:k1], for W in panels.
+
+    x: row m begins at entry x0 + m x_row of the array. y: (≥ rows, P·width), C-contiguous. add: 1
+    to add to y, 0 to overwrite it. A panel stays in cache for all tiles of rows.
+    """
+    P, K, wide = panels.shape
+    tiles = (rows + ROWS - 1) // ROWS
+    for panel in range(P):
+        for i in range(tiles):
+            m = rows * i // tiles
+            _tile(
+                *(rows * (i + 1) // tiles - m, x, x0 + m * x_row, x_row, 1),
+                *(panels, (panel * K + k0) * wide),
+                *(y, m * P * wide + panel * wide, P * wide, k1 - k0, add),
+            )
+
+
+@cpu_jit(nogil=True, error_model="numpy")
+def multiply_columns(x, x0, x_row, y, y0, y_row, terms, x_chunk, y_chunk, sums):  # type: ignore[no-untyped-def]
+    """sums += xᵀ y, a sum over `terms` rows, in their order.
+
+    x, y: flat; row n begins at entry x0 + n x_row, y0 + n y_row. x_chunk: (⌈K / ROWS⌉, DEPTH, ROWS)
+    and y_chunk: (⌈N / width⌉, DEPTH, width) hold what is being multiplied, for the K columns of x
+    and N of y; columns filled up beyond those give numbers that nobody reads. sums: (panels of y,
+    tiles of x, ROWS, width).
+    """
+    tiles, panels = len(x_chunk), len(y_chunk)
+    for n0 in range(0, terms, DEPTH):
+        depth = min(DEPTH, terms - n0)
+        _pack_rows(x, x0 + n0 * x_row, x_row, depth, x_chunk)
+        _pack_rows(y, y0 + n0 * y_row, y_row, depth, y_chunk)
+        for panel in range(panels):
+            for i in range(tiles):
+                _tile(
+                    *(ROWS, x_chunk, i * DEPTH * ROWS, 1, ROWS),
+                    *(y_chunk, panel * y_chunk[0].size),
+                    *(sums, (panel * tiles + i) * sums[0, 0].size, sums.shape[3], depth, 1),
+                )
+
+
+@cpu_jit(nogil=True, error_model="numpy")
+def _pack_rows(x, start, row, depth, chunk):  # type: ignore[no-untyped-def]
+    """chunk[i, n, c] = entry start + n row + i width + c of x; zero where the array ends."""
+    count, _, wide = chunk.shape
+    for n in range(depth):
+        for i in range(count):
+            first = start + n * row + i * wide
+            if first + wide > x.size:
+                for c in range(wide):
+                    chunk[i, n, c] = x[first + c] if first + c < x.size else 0
+            elif wide == 32:  # a constant length becomes two or four moves of vectors
+                _copy_32(x, first, chunk[i, n])
+            elif wide == 16:
+                _copy_16(x, first, chunk[i, n])
+            elif wide == 8:
+                _copy_8(x, first, chunk[i, n])
+            else:
+                for c in range(wide):
+                    chunk[i, n, c] = x[first + c]
+
+
+def _copy(length: int) -> Any:
+    @cpu_jit(nogil=True, noalias=True)
+    def copy(x, first, to):  # type: ignore[no-untyped-def]
+        for c in range(length):
+            to[c] = x[first + c]
+
+    return copy
+
+
+_copy_8, _copy_16, _copy_32 = _copy(8), _copy(16), _copy(32)
+
+
+@cpu_jit(nogil=True, error_model="numpy")
+def _tile(rows, x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add):  # type: ignore[no-untyped-def]
+    if rows == 8:
+        tile_8(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    elif rows == 7:
+        tile_7(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    elif rows == 6:
+        tile_6(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    elif rows == 5:
+        tile_5(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    elif rows == 4:
+        tile_4(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    elif rows == 3:
+        tile_3(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    elif rows == 2:
+        tile_2(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)
+    else:
+        tile_1(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)

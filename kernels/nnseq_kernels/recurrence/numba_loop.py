@@ -1,0 +1,169 @@
+"""The loop over time of every cell with a recurrent product, for one thread's rows of the batch.
+
+    for every step t:   q = left W for each product of the step, then the cell's pointwise part   (1)
+
+Sequences do not meet inside a step, so each thread takes a block of the batch through all of time
+and nobody waits for anybody. What a cell supplies is a `Rows`: functions of single rows, each
+forward with its undoing. All of them have the same arguments, so that this loop is written once:
+
+    a (G H) pre-activations, q[k] the products, h_prev, c_prev (H) states before the step,
+    p (·, H) parameters of the cell, z_h, z_c, d (H) the weights of zoneout and of the input gate,
+    s numbers (options), kept (K H) what backward will read, c, h (H) states after the step.
+
+A cell without c has rows of length 0 there. A padded step copies the states and undoes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.matmul import multiply_rows
+
+
+class Product(NamedTuple):
+    """One product of a step: left (H) times columns of W, which meet the same blocks of a."""
+
+    a: tuple[int, int]  # blocks of a, and of da in backward
+    W: tuple[int, int]  # blocks of W_hh
+
+
+class Rows(NamedTuple):
+    """What a cell supplies, compiled for one dtype."""
+
+    blocks: int  # G, of a
+    kept: int  # K
+    products: tuple[Product, ...]  # one to three
+    finish: Callable[..., None]
+    undo_finish: Callable[..., None]
+    # The left sides of the second and third product; that of the first is h_prev.
+    lefts: tuple[Callable[..., None], ...] = ()
+    undo_lefts: tuple[Callable[..., None], ...] = ()
+    has_c: bool = False
+    # The last block of the first product's gradient is not that of a: GRU's q_n is scaled by r.
+    has_dq: bool = False
+
+
+@cpu_jit()
+def no_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]
+    """Stands where a cell has no further product; never called."""
+
+
+@cpu_jit()
+def undo_no_left(dleft, h_prev, left, kept, da, g_h):  # type: ignore[no-untyped-def]
+    """Stands where a cell has no further product; never called."""
+
+
+def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile the loop over time and its undoing around a cell's functions."""
+    products, has_dq = len(rows.products), rows.has_dq
+    left_1, left_2 = (*rows.lefts, no_left, no_left)[:2]
+    undo_left_1, undo_left_2 = (*rows.undo_lefts, undo_no_left, undo_no_left)[:2]
+    finish, undo_finish = rows.finish, rows.undo_finish
+    # Product k undone reads these columns of da, in units of H; with dq its last block is there.
+    (first_0, end_0), (first_1, end_1), (first_2, end_2) = (
+        *(product.a for product in rows.products), (0, 0), (0, 0),
+    )[:3]  # fmt: skip
+    end_0 -= has_dq
+
+    @cpu_jit(nogil=True, error_model="numpy")
+    def forward(  # type: ignore[no-untyped-def]
+        a, h0, c0, p, z_h, z_c, d, s, mask, panels, q, lefts, kept, c, h, b0, b1
+    ):
+        T, B, H = h.shape
+        for t in range(T):
+            h_prev = h[t - 1] if t > 0 else h0
+            c_prev = c[t - 1] if t > 0 else c0
+            multiply_rows(h_prev, b0 * H, H, b1 - b0, panels[0], 0, H, q[0], 0)
+            if products > 1:
+                for b in range(b0, b1):
+                    if mask[t, b]:
+                        q_b = q[0][b - b0], q[1][b - b0], q[2][b - b0]
+                        left_1(a[t, b], q_b, h_prev[b], kept[t, b], lefts[0][t, b])
+                    else:
+                        lefts[0][t, b] = 0
+                multiply_rows(lefts[0][t], b0 * H, H, b1 - b0, panels[1], 0, H, q[1], 0)
+            if products > 2:
+                for b in range(b0, b1):
+                    if mask[t, b]:
+                        q_b = q[0][b - b0], q[1][b - b0], q[2][b - b0]
+                        left_2(a[t, b], q_b, h_prev[b], kept[t, b], lefts[1][t, b])
+                    else:
+                        lefts[1][t, b] = 0
+                multiply_rows(lefts[1][t], b0 * H, H, b1 - b0, panels[2], 0, H, q[2], 0)
+            for b in range(b0, b1):
+                if mask[t, b]:
+                    finish(
+                        *(a[t, b], (q[0][b - b0], q[1][b - b0], q[2][b - b0])),
+                        *(h_prev[b], c_prev[b], p, _row(z_h, t, b), _row(z_c, t, b)),
+                        *(_row(d, t, b), s, kept[t, b], c[t, b], h[t, b]),
+                    )
+                else:
+                    h[t, b] = h_prev[b]
+                    c[t, b] = c_prev[b]
+
+    @cpu_jit(nogil=True, error_model="numpy")
+    def backward(  # type: ignore[no-untyped-def]
+        dh, dc, h0, c0, p, z_h, z_c, d, s, mask, panels, lefts, kept, c, h,
+        g_h, g_c, dleft, da, dq, dp, b0, b1,
+    ):  # fmt: skip
+        T, B, H = h.shape
+        G = da.shape[2]
+        for t in range(T - 1, -1, -1):
+            h_prev = h[t - 1] if t > 0 else h0
+            c_prev = c[t - 1] if t > 0 else c0
+            for b in range(b0, b1):
+                _add_row(g_h[b - b0], _row(dh, t, b))
+                _add_row(g_c[b - b0], _row(dc, t, b))
+                if mask[t, b]:
+                    undo_finish(
+                        *(g_h[b - b0, :H], g_c[b - b0], h_prev[b], c_prev[b], p),
+                        *(_row(z_h, t, b), _row(z_c, t, b), _row(d, t, b), s),
+                        *(kept[t, b], da[t, b], dq[t, b], dp),
+                    )
+                else:
+                    da[t, b] = 0
+                    dq[t, b] = 0
+            if products > 2:
+                multiply_rows(
+                    *(da[t], b0 * G + first_2 * H, G, b1 - b0),
+                    *(panels[2], 0, (end_2 - first_2) * H, dleft, 0),
+                )
+                for b in range(b0, b1):
+                    if mask[t, b]:
+                        undo_left_2(
+                            *(dleft[b - b0], h_prev[b], lefts[1][t, b], kept[t, b], da[t, b]),
+                            g_h[b - b0, :H],
+                        )
+            if products > 1:
+                multiply_rows(
+                    *(da[t], b0 * G + first_1 * H, G, b1 - b0),
+                    *(panels[1], 0, (end_1 - first_1) * H, dleft, 0),
+                )
+                for b in range(b0, b1):
+                    if mask[t, b]:
+                        undo_left_1(
+                            *(dleft[b - b0], h_prev[b], lefts[0][t, b], kept[t, b], da[t, b]),
+                            g_h[b - b0, :H],
+                        )
+            end = (end_0 - first_0) * H
+            multiply_rows(
+                *(da[t], b0 * G + first_0 * H, G, b1 - b0), *(panels[0], 0, end, g_h, 1)
+            )
+            if has_dq:
+                multiply_rows(dq[t], b0 * H, H, b1 - b0, panels[0], end, end + H, g_h, 1)
+
+    return forward, backward
+
+
+@cpu_jit()
+def _row(x, t, b):  # type: ignore[no-untyped-def]
+    """The row of step t and sequence b, where an axis of length 1 stands for all."""
+    return x[t if x.shape[0] > 1 else 0, b if x.shape[1] > 1 else 0]
+
+
+@cpu_jit(noalias=True)
+def _add_row(to, x):  # type: ignore[no-untyped-def]
+    for j in range(x.size):
+        to[j] += x[j]

@@ -1,0 +1,101 @@
+"""What every recurrent cell checks before it runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nnseq.backend import Array, device_of
+from nnseq.tape import FLOATS
+
+# Shapes as they stand in docstrings and messages; "T | 1" is an axis of T or 1.
+STATE = "(B, H)"
+WEIGHT = "(T | 1, B | 1, H) or None"  # of zoneout and of input-gate dropout
+MASK = "(T, B) or None"
+
+
+def check_arrays(op: str, **arrays: tuple[Any, str]) -> None:
+    """Refuse arrays that do not fit each other.
+
+    Args:
+        op: the cell's name, for messages.
+        arrays: name=(array, shape), in the order of the inputs. T is that of `a`, B and H are
+            those of `h0`. None passes where the shape ends in "or None".
+
+    Raises:
+        TypeError: no array; dtypes other than one float dtype for all but the mask; two devices.
+        ValueError: a shape that does not fit.
+    """
+    given = {}
+    for name, (array, shape) in arrays.items():
+        if array is None and shape.endswith("or None"):
+            continue
+        if not hasattr(array, "dtype"):
+            raise TypeError(
+                f"{op}: {name} is a {type(array).__name__}, expected an array or a Tensor"
+            )
+        given[name] = array, _axes(shape.removesuffix(" or None"))
+    for name in ("a", "h0"):
+        array, axes = given[name]
+        if array.ndim != len(axes):
+            raise ValueError(f"{op}: {name} has shape {array.shape}, expected {arrays[name][1]}")
+    T, (B, H) = given["a"][0].shape[0], given["h0"][0].shape
+    for name, (array, axes) in given.items():
+        _check_shape(op, name, array, axes, {"T": T, "B": B, "H": H})
+    _check_dtypes(op, {name: array.dtype for name, (array, _) in given.items() if name != "mask"})
+    devices = {name: device_of(array) for name, (array, _) in given.items()}
+    for name, device in devices.items():
+        if device != devices["a"]:
+            raise TypeError(
+                f"{op}: {name} is on {device!r} and a on {devices['a']!r}, expected one device; "
+                f"bring them together with to_device"
+            )
+
+
+def check_number(op: str, name: str, value: Any, low: float = -math.inf) -> float:
+    """Return value as a finite float that is at least low.
+
+    Raises:
+        ValueError, TypeError: it is not.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{op}: {name} is {value!r}, expected a number") from error
+    if not (math.isfinite(number) and number >= low):
+        at_least = f" >= {low:g}" if math.isfinite(low) else ""
+        raise ValueError(f"{op}: {name} is {value}, expected a finite number{at_least}")
+    return number
+
+
+def steps_that_count(mask: Array | None) -> Array | None:
+    """Return the mask as bool."""
+    return mask if mask is None or mask.dtype == bool else mask != 0
+
+
+def _axes(shape: str) -> list[str]:
+    return shape.strip("(,)").split(", ")
+
+
+def _check_shape(op: str, name: str, array: Array, axes: list[str], sizes: dict[str, int]) -> None:
+    def length(side: str) -> int:  # "H", "4H" or "3"
+        return int(side) if side.isdigit() else int(side[:-1] or 1) * sizes[side[-1]]
+
+    expected = [[length(side) for side in axis.split(" | ")] for axis in axes]
+    fits = len(expected) == array.ndim and all(map(list.__contains__, expected, array.shape))
+    if not fits:
+        comma = "," if len(axes) == 1 else ""
+        numbers = ", ".join(" | ".join(map(str, sides)) for sides in expected)
+        raise ValueError(
+            f"{op}: {name} has shape {tuple(array.shape)}, expected ({', '.join(axes)}{comma}) = "
+            f"({numbers}{comma}) because a has T = {sizes['T']} and h0 has (B, H) = "
+            f"({sizes['B']}, {sizes['H']})"
+        )
+
+
+def _check_dtypes(op: str, dtypes: dict[str, Any]) -> None:
+    if dtypes["a"] not in FLOATS or len(set(dtypes.values())) > 1:
+        raise TypeError(
+            f"{op}: {', '.join(dtypes)} have dtypes {', '.join(map(str, dtypes.values()))}, "
+            f"expected float32 for all or float64 for all"
+        )
