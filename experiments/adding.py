@@ -27,14 +27,15 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import to_device
-from nnseq.curriculum import Curriculum
+from nnseq.curriculum import Curriculum, enter_stage
 from nnseq.data.adding import BASELINE_MSE, adding_batch, adding_blocks, adding_test_set
+from nnseq.model_options import ModelOptions, by_model
 from nnseq.models import LastStateRNN, PlainIndRNN
 from nnseq.nn import GRU, IRNN, LSTM, MUT, RNN, Module
 from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
 from nnseq.optim import Adam, Plateau
-from nnseq.options import OptionError, Options, option, parse
+from nnseq.options import option, parse
 from nnseq.task import Task, streams
 from nnseq.tensor import Tensor, no_grad
 from nnseq.train import run
@@ -42,61 +43,32 @@ from nnseq.train import run
 LAYERS: dict[str, Any] = {"irnn": IRNN, "rnn": RNN, "lstm": LSTM, "gru": GRU}
 LAYERS |= {f"mut{k}": partial(MUT, variant=k) for k in (1, 2, 3)}
 
-# The options that depend on the model; one that stands elsewhere only is refused.
-INDRNN = {"seq_len": 5000, "num_layers": 2, "hidden_size": 32, "lr": 4e-3, "clip_norm": 0.0}
-INDRNN |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.01, "curriculum": True}
-OTHER = {"seq_len": 100, "num_layers": 1, "hidden_size": 64, "lr": 1e-3, "clip_norm": 1.0}
-OTHER |= {"zoneout_h": 0.0}
-DEFAULTS: dict[str, dict[str, Any]] = {"indrnn": INDRNN, **dict.fromkeys(LAYERS, OTHER)}
-DEFAULTS["lstm"] = OTHER | {"zoneout_c": 0.0, "forget_bias": 1.0}
-
 PAPER = {"model": "indrnn", "curriculum": False, "num_layers": 2, "hidden_size": 128, "lr": 2e-4}
 PAPER |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.001, "batch_size": 32, "clip_value": 10.0}
 SMOKE = {"seq_len": 40, "hidden_size": 16, "max_steps": 40, "log_every": 20}
+ACTIVATIONS = ("relu", "tanh", "identity")
+CLIP = "bound on the norm of all gradients together; 0: none"
+GROW = "T grows from 50 to --seq_len"
 EVAL_EVERY = 100
 
 
-def by_model(name: str, help: str, **limits: Any) -> Any:
-    """An option whose default follows from the model."""
-    models: dict[str, list[str]] = {}
-    for model, own in DEFAULTS.items():
-        if name in own:
-            models.setdefault(str(own[name]), []).append(model)
-    defaults = "; ".join(f"{value} of {', '.join(names)}" for value, names in models.items())
-    return option(None, f"{help} (default: {defaults})", **limits)
-
-
 @dataclass(frozen=True)
-class AddingOptions(Options):
+class AddingOptions(ModelOptions):
     """The options of this experiment alone."""
 
-    model: str = option("indrnn", "the recurrent network", choices=tuple(DEFAULTS))
-    seq_len: int | None = by_model("seq_len", "length T of the sequences", low=2)
-    num_layers: int | None = by_model("num_layers", "recurrent layers", low=1)
-    hidden_size: int | None = by_model("hidden_size", "units of a layer", low=1)
-    lr: float | None = by_model("lr", "learning rate", above=0)
-    clip_norm: float | None = by_model("clip_norm", "bound on the norm of all gradients", low=0)
-    MAG: float | None = by_model("MAG", "bound on |u|^T", above=0)
-    act: str | None = by_model("act", "activation", choices=("relu", "tanh", "identity"))
-    in2hid_std: float | None = by_model("in2hid_std", "deviation of input weights", above=0)
-    curriculum: bool | None = by_model("curriculum", "grow T from 50 to --seq_len", negatable=True)
-    zoneout_h: float | None = by_model("zoneout_h", "chance that a unit keeps its h", low=0, high=1)
-    zoneout_c: float | None = by_model("zoneout_c", "chance that a unit keeps its c", low=0, high=1)
-    forget_bias: float | None = by_model("forget_bias", "added to the forget gate")
-
-    def derived(self) -> Mapping[str, Any]:
-        return DEFAULTS.get(self.model, {})
-
-    def check(self) -> None:
-        own = DEFAULTS[self.model]
-        for name in sorted({n for other in DEFAULTS.values() for n in other} - own.keys()):
-            if getattr(self, name) is not None:
-                what = f"--preset {self.preset}" if self.preset else f"--{name}"
-                models = ", ".join(m for m, other in DEFAULTS.items() if name in other)
-                raise OptionError(
-                    f"{what} came with --model {self.model}, which takes no {name}; drop it, or "
-                    f"choose another model: {models}"
-                )
+    model: str = option("indrnn", "the recurrent network", choices=("indrnn", *LAYERS))
+    seq_len: int | None = by_model("length T", {"indrnn": 5000}, others=100, low=2)
+    num_layers: int | None = by_model("recurrent layers", {"indrnn": 2}, others=1, low=1)
+    hidden_size: int | None = by_model("units of a layer", {"indrnn": 32}, others=64, low=1)
+    lr: float | None = by_model("learning rate", {"indrnn": 4e-3}, others=1e-3, above=0)
+    clip_norm: float | None = by_model(CLIP, {"indrnn": 0.0}, others=1.0, low=0)
+    MAG: float | None = by_model("bound on |u|^T", {"indrnn": 2.0}, above=0)
+    act: str | None = by_model("activation", {"indrnn": "relu"}, choices=ACTIVATIONS)
+    in2hid_std: float | None = by_model("of initial input weights", {"indrnn": 0.01}, above=0)
+    curriculum: bool | None = by_model(GROW, {"indrnn": True}, negatable=True)
+    zoneout_h: float | None = by_model("P(h stays old)", dict.fromkeys(LAYERS, 0.0), low=0, high=1)
+    zoneout_c: float | None = by_model("P(c stays old)", {"lstm": 0.0}, low=0, high=1)
+    forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
 
 
 class Adding(Task):
@@ -113,27 +85,8 @@ class Adding(Task):
             if options.curriculum
             else Plateau(options.lr, 200, 0.1, min_lr=min(1e-6, options.lr), stop=True)
         )
-        self.model = self._model(init).to(options.device)
+        self.model = build_model(options, self._length(), init).to(options.device)
         self.optimizer = Adam(self.model.named_parameters(), options.lr)
-
-    def _model(self, rng: np.random.Generator) -> Module:
-        o, dtype = self.options, np.dtype(self.options.dtype)
-        if o.model == "indrnn":
-            return PlainIndRNN(
-                *(2, o.hidden_size, o.num_layers, 1),
-                seq_len=self._length(),
-                rng=rng,
-                MAG=o.MAG,
-                act=o.act,
-                in2hid_std=o.in2hid_std,
-                readout_init=Normal(o.in2hid_std) if o.curriculum else GLOROT,
-                dtype=dtype,
-            )
-        own = {n: getattr(o, n) for n in ("zoneout_h", "zoneout_c", "forget_bias")}
-        own = {name: value for name, value in own.items() if value is not None}
-        sizes = {"hidden_size": o.hidden_size, "num_layers": o.num_layers}
-        rnn = LAYERS[o.model](2, rng=rng, output="last", dtype=dtype, **sizes, **own)
-        return LastStateRNN(rnn, 1, rng=rng)
 
     def loss(self) -> Tensor:
         o = self.options
@@ -146,7 +99,7 @@ class Adding(Task):
         columns = {"T": self._length(), "lr": self.recipe.lr}
         if isinstance(self.recipe, Curriculum):
             if self.recipe.observe(loss):
-                self._enter_stage(self.recipe)
+                enter_stage(self.recipe, self.model, self.optimizer)
         elif step % EVAL_EVERY == 0:
             fresh = adding_blocks(self.rngs["data"], self._length(), dtype=self.options.dtype)
             columns["eval_mse"] = self._mse(fresh)
@@ -170,31 +123,36 @@ class Adding(Task):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.recipe.load_state_dict(state["recipe"])
         if isinstance(self.recipe, Curriculum):
-            self._enter_stage(self.recipe)
-
-    def _enter_stage(self, curriculum: Curriculum) -> None:
-        """Bound |u| for this T, and slow down what the last layer sums over T steps."""
-        self.model.set_seq_len(curriculum.T)
-        self.model.constrain()
-        for name in ("u", "b"):
-            self.optimizer.set_lr_factor(
-                f"stack.layers.{self.options.num_layers - 1}.rnn.{name}",
-                curriculum.start / curriculum.T,
-            )
+            enter_stage(self.recipe, self.model, self.optimizer)
 
     def _length(self) -> int:
         """The length of the next batch."""
         return self.recipe.T if isinstance(self.recipe, Curriculum) else self.options.seq_len
 
     def _mse(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-        """The mean squared error over blocks of sequences, nothing recorded."""
-        total, count = 0.0, 0
+        """The mean squared error over blocks of sequences, nothing recorded, no masks drawn."""
+        total, count, was_training = 0.0, 0, self.model.is_training
+        self.model.eval()
         with no_grad():
             for x, y in blocks:
                 answer = to_device(self.model(to_device(x, self.options.device)).data, "cpu")
                 total += float(np.square(answer.astype(np.float64) - y).sum())
                 count += len(y)
+        self.model.train(was_training)
         return total / count
+
+
+def build_model(o: AddingOptions, T: int, rng: np.random.Generator) -> Module:
+    """The model of the options, which for an IndRNN starts with sequences of length T."""
+    sizes = {"hidden_size": o.hidden_size, "num_layers": o.num_layers, "dtype": np.dtype(o.dtype)}
+    if o.model != "indrnn":
+        own = {name: getattr(o, name) for name in ("zoneout_h", "zoneout_c", "forget_bias")}
+        own = {name: value for name, value in own.items() if value is not None}
+        rnn = LAYERS[o.model](2, rng=rng, output="last", **sizes, **own)
+        return LastStateRNN(rnn, 1, rng=rng)
+    start = {"MAG": o.MAG, "act": o.act, "in2hid_std": o.in2hid_std}
+    start["readout_init"] = Normal(o.in2hid_std) if o.curriculum else GLOROT
+    return PlainIndRNN(2, output_size=1, seq_len=T, rng=rng, **sizes, **start)
 
 
 def main(argv: list[str] | None = None) -> int:

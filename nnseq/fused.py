@@ -64,7 +64,9 @@ def fused_op(
     def call(*inputs: Any, **options: Any) -> Any:
         plain = [x.data if isinstance(x, Node) else x for x in inputs]
         arrays, options = prepare(*plain, **options)
-        same = [x if a is p else a for x, p, a in zip(inputs, plain, arrays, strict=True)]
+        left_out = (None,) * (len(arrays) - len(inputs))  # optional inputs at the end
+        given = zip((*inputs, *left_out), (*plain, *left_out), arrays, strict=True)
+        same = [x if a is p else a for x, p, a in given]
         return FusedOp(name, reference, inexact(**options)).run(*same, **options)
 
     call.__name__ = call.__qualname__ = name

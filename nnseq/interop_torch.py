@@ -139,6 +139,7 @@ def _check_layer(who: str, layer: Any) -> None:
         "learn_states": layer.learn_states,
         "zoneout": direction.zoneout is not None,
         "p_drop_igate": direction.input_gate_dropout is not None,
+        "ogate_zoneout": getattr(direction, "ogate_zoneout", False),
         "peepholes": getattr(direction, "p", None) is not None,
         "cell_clip": getattr(direction, "cell_clip", 0.0) > 0,
         "forget_bias without bias": getattr(direction, "forget_bias", 0.0) and direction.b is None,

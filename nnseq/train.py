@@ -21,8 +21,8 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -103,7 +103,7 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
     options = resolved(options)
     machine.keep_freed_memory()
     backend.clear_report()
-    with _threads(options), _kernels(options), RunFolder(options) as folder:
+    with settings(options), RunFolder(options) as folder:
         task = build(options)
         position = Position()
         if options.load_weight and not options.resume:
@@ -307,16 +307,19 @@ def _check_kernels(options: Options) -> None:
             )
 
 
-def _kernels(options: Options) -> AbstractContextManager[None]:
-    """Forces `--kernels`; "auto" leaves NNSEQ_KERNELS its say."""
-    return nullcontext() if options.kernels == "auto" else backend.use_kernels(options.kernels)
+@contextmanager
+def settings(options: Options) -> Iterator[None]:
+    """Inside the block `--threads` and `--kernels` hold; "auto" leaves NNSEQ_KERNELS its say.
 
-
-def _threads(options: Options) -> AbstractContextManager[None]:
+    Raises:
+        OptionError: more threads than there are.
+    """
     count, most = options.threads or 1, machine.most_threads()
     if count > most:
         raise OptionError(f"--threads: {count} came, expected at most {most}, the CPUs usable here")
-    return machine.limited_threads(count)
+    kernels = nullcontext() if options.kernels == "auto" else backend.use_kernels(options.kernels)
+    with machine.limited_threads(count), kernels:
+        yield
 
 
 def _first_lines(task: Task, options: Options) -> list[str]:

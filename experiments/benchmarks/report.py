@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Case, Shape
+from benchmarks.elsewhere import MANY
 from benchmarks.machine import Limits
+from benchmarks.timing import Samples
 
 COLUMNS = {
     **{"case": 18, "T": 5, "B": 4, "I": 4, "H": 4, "L": 2, "peer": 10},
     **{"ours ms": 9, "peer ms": 9, "ratio": 7, "limit ms": 9, "x limit": 8},
     **{"GF/s": 7, "% sgemm": 7, "ours MB": 8, "peer MB": 8, "x model": 8},
+    "others": 6,
 }  # title -> width
 
 
@@ -23,7 +26,7 @@ def make_row(
     case: Case,
     shape: Shape,
     peer: str,
-    seconds: tuple[Sequence[float], Sequence[float]],
+    samples: Samples,
     limits: Limits,
     peaks: tuple[int | None, int | None],
     threads: int,
@@ -33,9 +36,10 @@ def make_row(
     `ratio` above 1: ours is faster than the peer. `limit_s` is the limit into warm memory,
     `limit_fresh_s` into fresh memory, which both sides pay when they allocate their results.
     `flops` are operations of the products of matrices alone, per second of the whole step;
-    `sgemm_share` is their share of what the machine does in one large product.
+    `sgemm_share` is their share of what the machine does in one large product. `cpus_elsewhere`:
+    how many CPUs other work used meanwhile; a ratio is worth something near 0 only.
     """
-    ours_s, peer_s = map(statistics.median, seconds)
+    ours_s, peer_s = map(statistics.median, (samples.ours, samples.peer))
     limit_s, model_bytes = case.limit(shape, limits), case.model_bytes(shape)
     ours_flops, peer_flops = (case.operations(shape) / s or None for s in (ours_s, peer_s))
     return {
@@ -48,8 +52,9 @@ def make_row(
         "ours_s": ours_s,
         "peer_s": peer_s,
         "ratio": peer_s / ours_s,
-        "ours_all_s": list(seconds[0]),
-        "peer_all_s": list(seconds[1]),
+        "ours_all_s": samples.ours,
+        "peer_all_s": samples.peer,
+        "cpus_elsewhere": samples.cpus_elsewhere,
         "limit_s": limit_s["warm"],
         "limit_fresh_s": limit_s["fresh"],
         "ours_flops": ours_flops,
@@ -103,8 +108,19 @@ def summary_line(entry: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def warnings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line if rows were measured while other work ran."""
+    busy = [row["cpus_elsewhere"] for row in rows if (row["cpus_elsewhere"] or 0) > MANY]
+    if not busy:
+        return []
+    return [
+        f"{len(busy)} rows were measured while other work used up to {max(busy):.1f} CPUs, expected "
+        f"at most {MANY}: their ratios say little; measure again when the machine is idle"
+    ]
+
+
 def header() -> str:
-    """The table's first line; memory is in MB, and as a multiple of model_bytes."""
+    """The table's first line; memory in MB and as a multiple of model_bytes; others: their CPUs."""
     return _line(COLUMNS)
 
 
@@ -119,6 +135,7 @@ def line(row: Mapping[str, Any]) -> str:
         *((f"{flops / 1e9:.1f}", f"{row['ours_sgemm_share']:.0%}") if flops else "--"),
         *("-" if peak is None else f"{peak / 1e6:.0f}" for peak in peaks),
         "-" if row["ours_peak_ratio"] is None else f"{row['ours_peak_ratio']:.2f}",
+        "-" if row["cpus_elsewhere"] is None else f"{row['cpus_elsewhere']:.2f}",
     )
     return _line(cells)
 

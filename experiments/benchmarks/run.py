@@ -65,10 +65,10 @@ def main(argv: list[str] | None = None) -> int:
         if options.samples < 1:
             raise ValueError(f"--samples: {options.samples} came, expected at least 1")
         cases = chosen(options.only)
+        check_kept(options)
         device_module(options.device)
         rivals = peers.chosen(options.peers, options.device, cases)
         peers.check_cases(cases if options.only else [], rivals)
-        check_kept(options)
         threads.before_imports(options.threads)
         report.check_path(options.out)
     except (ValueError, DeviceError) as error:
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         "summary": report.summary(rows),
         "rows": rows,
     }
-    print(*map(report.summary_line, content["summary"]), sep="\n")
+    print(*map(report.summary_line, content["summary"]), *report.warnings(rows), sep="\n")
     try:
         report.write(options.out, content)
     except OSError as error:
@@ -137,14 +137,12 @@ def measured(
         for shape in case.shapes_on(options.device, options.quick) if beside else ():
             ours_peak = peak(case, shape, "ours", options)
             for peer in beside:
-                seconds = measure(case, shape, peer, options)
+                samples = measure(case, shape, peer, options)
                 peaks = ours_peak, peak(case, shape, peer, options)
-                yield report.make_row(case, shape, peer, seconds, limits, peaks, options.threads)
+                yield report.make_row(case, shape, peer, samples, limits, peaks, options.threads)
 
 
-def measure(
-    case: Case, shape: Shape, peer: str, options: argparse.Namespace
-) -> tuple[list[float], list[float]]:
+def measure(case: Case, shape: Shape, peer: str, options: argparse.Namespace) -> timing.Samples:
     """The seconds of ours and of the peer, once ours has been found right."""
     inputs = [case.draw(shape, seed) for seed in range(SETS[options.device])]
 

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import elsewhere
 from benchmarks.case import Results, Step
 from benchmarks.worker import WARM_UP, Worker
 from nnseq.backend import device_module
 
 SETTLE_S = 0.05  # between two samples: threads that still spin for more work go to sleep
+
+
+class Samples(NamedTuple):
+    """Seconds of each sample, ours and the peer's, and the CPUs that other work used meanwhile."""
+
+    ours: list[float]
+    peer: list[float]
+    cpus_elsewhere: float | None
 
 
 class WrongResultError(AssertionError):
@@ -58,44 +68,39 @@ def check_steps(who: str, ours: Step, peer: Step, tolerance: float, steps: int) 
 
 def alternate_processes(
     case: str, shape: Sequence[int], peer: str, threads: int, samples: int, kept: str
-) -> tuple[list[float], list[float]]:
-    """Time ours, the peer, ours, the peer, ... on the CPU, each in a process of its own.
-
-    Returns:
-        Seconds of each sample: ours, and the peer's.
-    """
+) -> Samples:
+    """Time ours, the peer, ours, the peer, ... on the CPU, each in a process of its own."""
     task = {"case": case, "shape": shape, "device": "cpu", "threads": threads, "kept": kept}
     seconds: tuple[list[float], list[float]] = ([], [])
     with Worker(who="ours", **task) as ours, Worker(who=peer, **task) as theirs:
+        own = [os.getpid(), ours.process.pid, theirs.process.pid]
+        start = elsewhere.read(own)
         for _ in range(samples):
             for side, worker in enumerate((ours, theirs)):
                 time.sleep(SETTLE_S)
                 seconds[side].append(worker.seconds())
-    return seconds
+        return Samples(*seconds, elsewhere.cpus_between(start, elsewhere.read(own)))
 
 
-def alternate_cuda(
-    ours: Sequence[Step], peer: Sequence[Step], samples: int
-) -> tuple[list[float], list[float]]:
+def alternate_cuda(ours: Sequence[Step], peer: Sequence[Step], samples: int) -> Samples:
     """Time ours, the peer, ours, the peer, ... on the GPU, after WARM_UP steps on every input.
 
     Args:
         ours, peer: one step for each set of inputs; taken in turn.
         samples: of each.
-
-    Returns:
-        Seconds of each sample: ours, and the peer's.
     """
     turns: list[Iterator[Step]] = [itertools.cycle(ours), itertools.cycle(peer)]
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn, steps in zip(turns, (ours, peer), strict=True):
         for _ in range(WARM_UP * len(steps)):
             _cuda_seconds(next(turn))
+    own = [os.getpid()]
+    start = elsewhere.read(own)
     for _ in range(samples):
         for who, turn in enumerate(turns):
             gc.collect()
             seconds[who].append(_cuda_seconds(next(turn)))
-    return seconds
+    return Samples(*seconds, elsewhere.cpus_between(start, elsewhere.read(own)))
 
 
 def _cuda_seconds(step: Step) -> float:

@@ -8,9 +8,8 @@ Every launch of ours goes through `Launcher`, which compares each argument with 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ NULL = np.uintp(0)  # a NULL pointer as a kernel argument: eight zero bytes (Non
 Function = Callable[..., None]
 Load = Callable[[KernelSpec, Entry], Function]
 
+C_TYPES = {"float32": "float", "float64": "double"}
+
 
 @dataclass(frozen=True)
 class Launcher:
@@ -32,10 +33,17 @@ class Launcher:
         xp: module of the arrays: `empty`, `ascontiguousarray`, `uint8`, ...; CuPy, or NumPy where
             the CUDA source was compiled for the CPU.
         load: load(spec, entry) returns the compiled kernel, and keeps it for the next time.
+        multiply: multiply(x, W, out) writes x @ W into out, each C-contiguous or the transpose of
+            a C-contiguous array; None: `xp.matmul`.
+        record: record(run) -> replay. It calls run() once, which launches and multiplies but
+            whose work is only taken down; each replay() then does that work, on the same arrays.
+            None: nothing can be recorded here.
     """
 
     xp: Any
     load: Load
+    multiply: Callable[[Any, Any, Any], None] | None = None
+    record: Callable[[Callable[[], None]], Callable[[], None]] | None = None
 
     def __call__(self, spec: KernelSpec, name: str, sizes: Sizes, **values: Any) -> None:
         """Launches one entry of the spec, once, for these sizes.
@@ -51,17 +59,66 @@ class Launcher:
         """
         entry = spec.entry(name)
         shape = spec.launch(entry, sizes)
-        values = {**{axis: np.int32(size) for axis, size in sizes.items()}, **values}
-        names = {parameter.name for parameter in entry.parameters}
-        unknown = sorted(values.keys() - names - sizes.keys())
-        missing = sorted(names - values.keys())
-        if unknown or missing:
-            raise TypeError(f"{name}: arguments missing {missing}, unknown {unknown}")
-        arguments = tuple(
-            checked(name, parameter, values[parameter.name], sizes)
-            for parameter in entry.parameters
-        )
+        arguments = _arguments(entry, sizes, values)
         self.load(spec, entry)(shape.grid, shape.block, arguments, shared_mem=shape.shared_bytes)
+
+    def bind(
+        self, spec: KernelSpec, stem: str, dtype: str, sizes: Sizes, values: Mapping[str, Any]
+    ) -> Callable[[int], None]:
+        """Returns launch(t), which launches the kernel of one step with that t.
+
+        The arguments are checked here and then only passed on: one check for all steps.
+
+        Args:
+            spec, sizes, values: as for a launch; values may hold more than the kernel takes.
+            stem: the kernel's name without its template arguments.
+            dtype: "float32" or "float64".
+
+        Raises:
+            TypeError, ValueError: as for a launch.
+        """
+        entry = spec.entry(f"{stem}<{C_TYPES[dtype]}>")
+        names = {parameter.name for parameter in entry.parameters}
+        own = {name: value for name, value in values.items() if name in names}
+        grid, block, shared_bytes = spec.launch(entry, sizes)
+        arguments = _arguments(entry, sizes, {**own, "t": np.int32(0)})
+        at = [parameter.name for parameter in entry.parameters].index("t")
+        before, after = arguments[:at], arguments[at + 1 :]
+        function = self.load(spec, entry)
+
+        def launch(t: int) -> None:
+            function(grid, block, (*before, np.int32(t), *after), shared_mem=shared_bytes)
+
+        return launch
+
+    def product(self, x: Any, W: Any, out: Any) -> None:
+        """Writes x @ W into out.
+
+        Raises:
+            ValueError: x or W is neither C-contiguous nor the transpose of such an array, or out
+                is not C-contiguous.
+        """
+        for name, array in (("x", x), ("W", W), ("out", out)):
+            if not (array.flags.c_contiguous or (name != "out" and array.T.flags.c_contiguous)):
+                raise ValueError(f"product: {name} with shape {array.shape} is not contiguous")
+        if self.multiply is None:
+            self.xp.matmul(x, W, out=out)
+        else:
+            self.multiply(x, W, out)
+
+
+def _arguments(entry: Entry, sizes: Sizes, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns all arguments of a kernel in the order of its signature, each one checked."""
+    values = {**{axis: np.int32(size) for axis, size in sizes.items()}, **values}
+    names = {parameter.name for parameter in entry.parameters}
+    unknown = sorted(values.keys() - names - sizes.keys())
+    missing = sorted(names - values.keys())
+    if unknown or missing:
+        raise TypeError(f"{entry.name}: arguments missing {missing}, unknown {unknown}")
+    return tuple(
+        checked(entry.name, parameter, values[parameter.name], sizes)
+        for parameter in entry.parameters
+    )
 
 
 def checked(kernel: str, parameter: Parameter, value: Any, sizes: Sizes) -> Any:
@@ -72,7 +129,7 @@ def checked(kernel: str, parameter: Parameter, value: Any, sizes: Sizes) -> Any:
         ValueError: an array with another shape, or not C-contiguous.
     """
     who = f"{kernel}: {parameter.name}"
-    if parameter.role == "optional" and value is None:
+    if parameter.role in ("optional", "optional_out") and value is None:
         return NULL
     if parameter.role == "scalar":
         if not isinstance(value, np.generic) or value.dtype != parameter.dtype:
@@ -85,9 +142,9 @@ def checked(kernel: str, parameter: Parameter, value: Any, sizes: Sizes) -> Any:
         raise TypeError(f"{who} is a {type(value).__name__}, expected an array")
     if value.dtype != parameter.dtype:
         raise TypeError(f"{who} has dtype {value.dtype}, expected {parameter.dtype}")
-    shape = tuple(sizes[axis] for axis in parameter.axes)
+    shape = parameter.shape(sizes)
     if value.shape != shape:
-        axes = ", ".join(parameter.axes)
+        axes = ", ".join(parameter.axes.split())
         raise ValueError(f"{who} has shape {value.shape}, expected ({axes}) = {shape}")
     if not value.flags.c_contiguous:
         raise ValueError(f"{who} is not C-contiguous; pass xp.ascontiguousarray of it")
@@ -113,15 +170,10 @@ def _load_cuda(spec: KernelSpec, entry: Entry) -> Function:
     """Returns the kernel for the current CUDA device, compiled when it is new there."""
     import cupy
 
-    return _compiled(spec.source, spec.options, entry.name, cupy.cuda.runtime.getDevice())
-
-
-@functools.cache
-def _compiled(source: Path, options: tuple[str, ...], name: str, device: int) -> Function:
-    """Compiles one kernel for one device: once per process, from CuPy's cache on disk if there."""
-    import cupy
-
-    code = source.read_text(encoding="utf-8")
-    module = cupy.RawModule(code=code, options=options, name_expressions=(name,), backend="nvrtc")
-    function: Function = module.get_function(name)
-    return function
+    key = (spec.name, entry.name, cupy.cuda.runtime.getDevice())
+    if key not in _compiled:
+        module = cupy.RawModule(
+            code=_code(spec.name), options=spec.options, name_expressions=(entry.name,), backend="nvrtc"
+        )
+        _compiled[key] = module.get_function(entry.name)
+    return _compiled[key]

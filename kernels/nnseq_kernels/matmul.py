@@ -2,8 +2,8 @@
 
 A recurrence multiplies a few rows, T times, by the same weights: `pack` brings the weights once
 into the order in which tiles read them, and `multiply_rows` is then nothing but tiles. At 16 rows
-a library that packs at every call has half the speed. `multiply_columns` is for the gradient of
-the weights, a sum over all T·B steps.
+a library that packs at every call has half the speed. The gradient of the weights is a sum over all
+T·B rows: `collect` gathers some of them while they are in cache, `add_products` adds their products.
 """
 
 from __future__ import annotations
@@ -54,47 +54,45 @@ def multiply_rows(x, x0, x_row, rows, panels, k0, k1, y, add):  # type: ignore[n
 
 
 @cpu_jit(nogil=True, error_model="numpy")
-def multiply_columns(x, x0, x_row, y, y0, y_row, terms, x_chunk, y_chunk, sums):  # type: ignore[no-untyped-def]
-    """sums += xᵀ y, a sum over `terms` rows, in their order.
+def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
+    """chunk[i, n0 + n, c] = entry x0 + n x_row + i width + c of x; zero where the array ends.
 
-    x, y: flat; row n begins at entry x0 + n x_row, y0 + n y_row. x_chunk: (⌈K / ROWS⌉, DEPTH, ROWS)
-    and y_chunk: (⌈N / width⌉, DEPTH, width) hold what is being multiplied, for the K columns of x
-    and N of y; columns filled up beyond those give numbers that nobody reads. sums: (panels of y,
-    tiles of x, ROWS, width).
+    x: flat. chunk: (⌈columns / width⌉, room, width). The last of its columns may be filled with what
+    stands behind the row.
     """
-    tiles, panels = len(x_chunk), len(y_chunk)
-    for n0 in range(0, terms, DEPTH):
-        depth = min(DEPTH, terms - n0)
-        _pack_rows(x, x0 + n0 * x_row, x_row, depth, x_chunk)
-        _pack_rows(y, y0 + n0 * y_row, y_row, depth, y_chunk)
-        for panel in range(panels):
-            for i in range(tiles):
-                _tile(
-                    *(ROWS, x_chunk, i * DEPTH * ROWS, 1, ROWS),
-                    *(y_chunk, panel * y_chunk[0].size),
-                    *(sums, (panel * tiles + i) * sums[0, 0].size, sums.shape[3], depth, 1),
-                )
+    count, _, wide = chunk.shape
+    for n in range(rows):
+        for i in range(count):
+            first = x0 + n * x_row + i * wide
+            to = chunk[i, n0 + n]
+            if first + wide > x.size:
+                for c in range(wide):
+                    to[c] = x[first + c] if first + c < x.size else 0
+            elif wide == 32:  # a constant length becomes two or four moves of vectors
+                _copy_32(x, first, to)
+            elif wide == 16:
+                _copy_16(x, first, to)
+            elif wide == 8:
+                _copy_8(x, first, to)
+            else:
+                for c in range(wide):
+                    to[c] = x[first + c]
 
 
 @cpu_jit(nogil=True, error_model="numpy")
-def _pack_rows(x, start, row, depth, chunk):  # type: ignore[no-untyped-def]
-    """chunk[i, n, c] = entry start + n row + i width + c of x; zero where the array ends."""
-    count, _, wide = chunk.shape
-    for n in range(depth):
-        for i in range(count):
-            first = start + n * row + i * wide
-            if first + wide > x.size:
-                for c in range(wide):
-                    chunk[i, n, c] = x[first + c] if first + c < x.size else 0
-            elif wide == 32:  # a constant length becomes two or four moves of vectors
-                _copy_32(x, first, chunk[i, n])
-            elif wide == 16:
-                _copy_16(x, first, chunk[i, n])
-            elif wide == 8:
-                _copy_8(x, first, chunk[i, n])
-            else:
-                for c in range(wide):
-                    chunk[i, n, c] = x[first + c]
+def add_products(x_chunk, y_chunk, terms, dW):  # type: ignore[no-untyped-def]
+    """dW += xᵀ y over the first `terms` rows of two chunks, in their order.
+
+    x_chunk: (tiles, room, ROWS), y_chunk: (panels, room, width), dW: (tiles · ROWS, panels · width),
+    where what lies beyond the columns of x and of y gets numbers too.
+    """
+    tiles, panels, wide = len(x_chunk), len(y_chunk), y_chunk.shape[2]
+    for panel in range(panels):
+        for i in range(tiles):
+            _tile(
+                *(ROWS, x_chunk, i * x_chunk[0].size, 1, ROWS, y_chunk, panel * y_chunk[0].size),
+                *(dW, i * ROWS * dW.shape[1] + panel * wide, dW.shape[1], terms, 1),
+            )
 
 
 def _copy(length: int) -> Any:

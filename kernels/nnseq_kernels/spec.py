@@ -23,13 +23,31 @@ class Launch(NamedTuple):
     shared_bytes: int = 0  # dynamic shared memory per block
 
 
+Role = Literal["in", "optional", "out", "optional_out", "scalar"]  # optional ones may be NULL
+
+
 class Parameter(NamedTuple):
     """One parameter of a kernel."""
 
     name: str
-    role: Literal["in", "optional", "out", "scalar"]  # "optional": an input that may be NULL
+    role: Role
     dtype: str  # NumPy's name: "float32", "uint8", "int32"
-    axes: str = ""  # "TBH" is an array of shape (T, B, H), C-contiguous; "" is a scalar
+    axes: str = ""  # "T B 4H" is an array of shape (T, B, 4H), C-contiguous; "" is a scalar
+
+    def shape(self, sizes: Sizes) -> tuple[int, ...]:
+        """Returns the array's shape; () for a scalar."""
+        return tuple(length(axis, sizes) for axis in self.axes.split())
+
+
+def length(axis: str, sizes: Sizes) -> int:
+    """Returns the length of an axis: "H", "4H", "T+1", "3", or any name among the sizes."""
+    if axis in sizes:
+        return sizes[axis]
+    if axis.isdigit():
+        return int(axis)
+    if axis.endswith("+1"):
+        return sizes[axis.removesuffix("+1")] + 1
+    return int(axis[:-1]) * sizes[axis[-1]]
 
 
 @dataclass(frozen=True)
@@ -45,13 +63,15 @@ class Entry:
 class KernelSpec:
     """A CUDA source and all that is launched from it.
 
+    `sources` are compiled as one text, in their order: what kernels share comes before them. (They
+    do not #include each other, because CuPy's cache of compiled kernels would not see a change.)
     `launch(entry, sizes)` is a pure function. `examples` are the sizes every check runs at: 1, odd,
     around the warp and block size. `registers` bounds what the compiler may use per thread, by
     architecture ("90" is sm_90); no entry may spill.
     """
 
     name: str
-    source: Path
+    sources: tuple[Path, ...]  # the last is the op's own
     entries: tuple[Entry, ...]
     launch: Callable[[Entry, Sizes], Launch]
     examples: tuple[Sizes, ...]
@@ -59,6 +79,12 @@ class KernelSpec:
     host: str  # dotted name of the module with `forward_on(launcher, ...)`, `backward_on(...)`
     registers: Mapping[str, int]
     options: tuple[str, ...] = ("-std=c++17",)  # compiler options besides CuPy's own
+
+    def code(self) -> str:
+        """Returns the text to compile; messages about it name the files and their lines."""
+        return "\n".join(
+            f'#line 1 "{path.name}"\n{path.read_text(encoding="utf-8")}' for path in self.sources
+        )
 
     def entry(self, name: str) -> Entry:
         """Returns the entry with this name expression.

@@ -43,6 +43,10 @@ def check_arrays(op: str, **arrays: tuple[Any, str]) -> None:
     for name, (array, axes) in given.items():
         _check_shape(op, name, array, axes, {"T": T, "B": B, "H": H})
     _check_dtypes(op, {name: array.dtype for name, (array, _) in given.items() if name != "mask"})
+    if "mask" in given and given["mask"][0].dtype.kind not in "biuf":
+        raise TypeError(
+            f"{op}: mask is {given['mask'][0].dtype}, expected bool, whole numbers or floats"
+        )
     devices = {name: device_of(array) for name, (array, _) in given.items()}
     for name, device in devices.items():
         if device != devices["a"]:
@@ -58,10 +62,9 @@ def check_number(op: str, name: str, value: Any, low: float = -math.inf) -> floa
     Raises:
         ValueError, TypeError: it is not.
     """
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{op}: {name} is {value!r}, expected a number") from error
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{op}: {name} is {value!r}, expected a number")
+    number = float(value)
     if not (math.isfinite(number) and number >= low):
         at_least = f" >= {low:g}" if math.isfinite(low) else ""
         raise ValueError(f"{op}: {name} is {value}, expected a finite number{at_least}")

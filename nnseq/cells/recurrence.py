@@ -87,7 +87,9 @@ def backward_in_time(
     xp = array_module(states[0])
     T, B = states[0].shape[:2]
     dxs = [xp.empty((T, B, width), states[0].dtype) for width in widths]
-    carry = [xp.zeros_like(s) if d is None else d for s, d in zip(initial, dlast, strict=True)]
+    carry: Arrays = [
+        xp.zeros_like(s) if d is None else d for s, d in zip(initial, dlast, strict=True)
+    ]
     for t in reversed(range(T)):
         s_prev = [s[t - 1] for s in states] if t > 0 else initial
         g_t = [g if d is None else d[t] + g for d, g in zip(dstates, carry, strict=True)]

@@ -39,7 +39,8 @@ def bernoulli_bool(rng: Any, p: float, shape: tuple[int, ...]) -> Array:
 
     (2) draws a float64 for one entry in 256, so P(True) is within 2⁻⁶¹ of p. Measured at 409,600
     entries, with the conversion to float32: 0.25 ms; rng.random(dtype=np.float32) < p, whose P is
-    within 2⁻²⁴, takes 0.8; 16-bit integers from rng.integers, within 2⁻¹⁶, take 0.45.
+    within 2⁻²⁴, takes 0.8; 16-bit integers from rng.integers, within 2⁻¹⁶, take 0.45. (With freed
+    memory kept, nnseq.machine; asking the system for new pages costs as much again and more.)
     """
     if p in (0, 1):
         return np.full(shape, p == 1)

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module
-from nnseq.nn.arguments import check_float, check_rng, check_size, float_dtype
+from nnseq.nn.arguments import check_choice, check_float, check_rng, check_size, float_dtype
 from nnseq.nn.dropconnect import DropConnect
 from nnseq.nn.initializers import Initializer, Orthogonal
 from nnseq.nn.input_gate_dropout import InputGateDropout
 from nnseq.nn.module import Parameter
 from nnseq.nn.recurrent import Direction
 from nnseq.nn.weight_norm import WeightNorm
-from nnseq.nn.zoneout import Zoneout
+from nnseq.nn.zoneout import MASKS, Zoneout
 
 ORTHOGONAL = Orthogonal()
 
@@ -91,6 +91,12 @@ class CellDirection(Direction):
         self.hidden_size = H
         rng, dtype = check_rng(who, options.rng), float_dtype(who, options.dtype)
 
+        for name, init in (("W_init", options.W_init), ("W_hh_init", options.W_hh_init)):
+            if not isinstance(init, Initializer):
+                raise TypeError(
+                    f"{who}: {name} is {init!r}, expected an initializer such as Normal(0.1)"
+                )
+
         def draw(init: Initializer, fan_in: int, number: int) -> Parameter:
             blocks = [init(rng, (fan_in, H), dtype) for _ in range(number)]
             return Parameter(np.concatenate(blocks, axis=1))
@@ -112,6 +118,7 @@ class CellDirection(Direction):
             check_float(who, f"zoneout_{state}", value, 0.0, 1.0)
             for state, value in zip(states, options.zoneout, strict=True)
         )
+        check_choice(who, "zoneout_masks", masks, MASKS)
         if masks == "shared" and len(p) == 1:
             raise ValueError(f"{who}: zoneout_masks is 'shared', but there is one state only")
         if any(p):

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.lstm import lstm
-from nnseq.nn.arguments import check_float
+from nnseq.nn.arguments import check_float, check_size
 from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Initializer
 from nnseq.nn.module import Parameter
@@ -131,6 +131,7 @@ class LSTM(Recurrent):
             )
         self.forget_bias = check_float("LSTM", "forget_bias", forget_bias, -np.inf)
         self.cell_clip = check_float("LSTM", "cell_clip", cell_clip, 0.0)
+        self.hidden_size = check_size(type(self).__name__, "hidden_size", hidden_size)
         options = CellOptions(
             rng=rng,
             dtype=dtype,

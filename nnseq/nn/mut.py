@@ -113,6 +113,7 @@ class MUT(Recurrent):
         dtype: Any = np.float32,
     ) -> None:
         self.variant = check_choice("MUT", "variant", variant, tuple(STARTS))
+        self.hidden_size = check_size(type(self).__name__, "hidden_size", hidden_size)
         options = CellOptions(
             rng=rng,
             dtype=dtype,

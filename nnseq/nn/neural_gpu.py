@@ -203,6 +203,9 @@ class ConvGRURecurrence(Module):
     def relaxation_penalty(self, weight: float) -> Any:
         """Return (5), to be added to the loss; exactly 0 if the copies are equal.
 
+        With weight 0 too: copies that a sequence shorter than R does not reach have their gradient
+        from it alone.
+
         Raises:
             ValueError, TypeError: weight is not a number >= 0.
         """

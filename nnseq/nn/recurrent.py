@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module
-from nnseq.nn.arguments import check_choice, check_features, check_size, float_dtype
+from nnseq.nn.arguments import check_choice, check_features, check_float, check_size, float_dtype
 from nnseq.nn.dropout import Dropout
 from nnseq.nn.module import Module, ModuleList, Parameter
 from nnseq.nn.padding import first_steps, last_steps, step_mask
@@ -150,6 +150,7 @@ class Recurrent(Module):
         self.residual, self.bidirectional = bool(residual), bool(bidirectional)
         self.learn_states = bool(learn_states)
         dtype = float_dtype(who, dtype)
+        p_drop = check_float(who, "p_drop", p_drop, 0.0, np.nextafter(1.0, 0.0))
         self.dropout = Dropout(p_drop, shared_over_time=True)
         if bidirectional and reverse:
             raise ValueError(f"{who}: both bidirectional and reverse, expected one of them")

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.elman import elman
-from nnseq.nn.arguments import check_choice
+from nnseq.nn.arguments import check_choice, check_size
 from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Identity, Initializer, Normal
 from nnseq.nn.recurrent import Recurrent, Run, States
@@ -81,6 +81,7 @@ class RNN(Recurrent):
         dtype: Any = np.float32,
     ) -> None:
         self.act = check_choice(type(self).__name__, "act", act, ACTIVATIONS)
+        self.hidden_size = check_size(type(self).__name__, "hidden_size", hidden_size)
         options = CellOptions(
             rng=rng,
             dtype=dtype,

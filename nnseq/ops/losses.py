@@ -4,7 +4,8 @@ Every loss takes weights (a padding mask is the usual case) and a reduction:
 
     "none": l_n        "sum": Σ w_n l_n        "mean": Σ w_n l_n / Σ w_n           (1)
 
-With "none", l_n is multiplied by w_n.
+With "none", l_n is multiplied by w_n. Weights may lack the last axes of l: a padding mask (T, B)
+stands for all D losses (T, B, D) of a step, and counts D times in Σ w_n.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ def cross_entropy(a: Any, target: Any, *, weights: Any = None, reduction: str = 
     Args:
         a: (..., V) logits.
         target: (...) integers in [0, V), also where the weight is 0.
-        weights: (...), for example a padding mask: bool, integers or floats; None: all 1. A Tensor
-            of weights may have a gradient.
+        weights: (...) or its first axes, for example a padding mask (T, B): bool, integers or
+            floats; None: all 1. A Tensor of weights may have a gradient.
         reduction: "mean", "sum" or "none", see (1).
 
     Returns:
@@ -176,8 +177,14 @@ def reduced(who: str, loss: Any, weights: Any, reduction: str) -> Any:
         if not (isinstance(weights, Node) and weights.requires_grad):
             weights = array_module(data_of(loss)).asarray(data_of(weights))
         weights = weights.astype(loss.dtype)
-        expect_shape(who, "weights", weights, loss.shape, "there is one loss per position")
-        loss, total = loss * weights, weights.sum()
+        axes, inner = weights.ndim, loss.shape[weights.ndim :]
+        if weights.shape != loss.shape[:axes]:
+            raise ValueError(
+                f"{who}: weights has shape {weights.shape}, expected {loss.shape} or its first "
+                f"axes because there is one loss per position"
+            )
+        loss = loss * weights.reshape((*weights.shape, *[1] * len(inner)))
+        total = weights.sum() * math.prod(inner)
     if reduction == "none":
         return loss
     if reduction == "sum":

@@ -163,9 +163,7 @@ def draw(
         arrays["a"] = _away_from_zero(arrays)
     if options.get("cell_clip"):
         arrays["a"] = _away_from_clip(arrays, options)
-    inputs = tuple(
-        x if x is None or x.dtype == bool else x.astype(dtype) for x in arrays.values()
-    )
+    inputs = tuple(x if x is None or x.dtype == bool else x.astype(dtype) for x in arrays.values())
     doutputs = tuple(
         rng.standard_normal((B, H) if name.endswith("_T") else (T, B, H)).astype(dtype)
         for name in OUTPUTS[op]

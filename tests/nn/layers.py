@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 
 from nnseq import nn
 
@@ -22,13 +23,16 @@ LAYERS: dict[str, Any] = {
     "mut2": partial(nn.MUT, variant=2),
     "mut3": partial(nn.MUT, variant=3),
 }
+each = pytest.mark.parametrize("name", LAYERS)
 
 
 def draw(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def make(name: str, seed: int = 0, input_size: int = D, hidden_size: int = H, **options: Any) -> Any:
+def make(
+    name: str, seed: int = 0, input_size: int = D, hidden_size: int = H, **options: Any
+) -> Any:
     """A layer of that name whose parameters, biases and initial states too, are N(0, 0.5²)."""
     rng = np.random.default_rng(seed)
     layer = LAYERS[name](input_size, hidden_size, rng=rng, **{"dtype": np.float64} | options)
@@ -44,10 +48,25 @@ def randomise(layer: nn.Module, rng: np.random.Generator) -> None:
 def outputs(result: Any) -> tuple[Any, ...]:
     """(y, states) or (y, states, c) in one tuple of Tensors."""
     y, states, *rest = result
-    return (y, *(states if isinstance(states, tuple) else (states,)), *rest)
+    return (y, *as_tuple(states), *rest)
 
 
-def copy_direction(source: Any, target: Any, k: int, name: str) -> None:
+def starts(layer: Any, seed: int = 9) -> Any:
+    """A random initial state of the form that the layer takes."""
+    number = len(layer.directions)
+    states = tuple(draw(seed + k, number, B, H) for k in range(len(layer.state_sizes)))
+    return states if len(states) > 1 else states[0]
+
+
+def as_tuple(states: Any) -> tuple[Any, ...]:
+    return states if isinstance(states, tuple) else (states,)
+
+
+def close(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def copy_direction(source: Any, target: Any, k: int) -> None:
     """Give the one direction of target the parameters of direction k of source."""
     place = f"directions.{k}."
     state = {key: x for key, x in source.state_dict().items() if key.startswith(place)}
@@ -59,20 +78,22 @@ def parts_of(name: str, layer: Any, **options: Any) -> list[Any]:
     parts = []
     for k, direction in enumerate(layer.directions):
         part = make(name, input_size=direction.input_size, **options)
-        copy_direction(layer, part, k, name)
+        copy_direction(layer, part, k)
         parts.append(part)
     return parts
 
 
-def backwards(part: Any, x: np.ndarray, start: Any, lengths: list[int]) -> tuple[Any, Any]:
+def backwards(
+    part: Any, x: np.ndarray, start: tuple[Any, ...], lengths: list[int]
+) -> tuple[Any, Any]:
     """Run a forward layer over each sequence by itself, the other way round: y, final states."""
-    steps, last = [], []
+    last = []
     y = np.zeros((*x.shape[:2], part.output_size))
     for b, n in enumerate(lengths):
-        begin = None if start is None else tuple(s[:, b : b + 1] for s in start)
-        begin = begin[0] if begin is not None and len(begin) == 1 else begin
-        own, *finals = outputs(part(x[:n, b : b + 1][::-1].copy(), begin))
+        begin = tuple(s[:, b : b + 1] for s in start)
+        own, *finals = outputs(
+            part(x[:n, b : b + 1][::-1].copy(), begin if len(begin) > 1 else begin[0])
+        )
         y[:n, b] = own.data[::-1, 0]
         last.append([s.data for s in finals])
-        steps.append(n)
     return y, [np.concatenate(s, axis=1) for s in zip(*last, strict=True)]

@@ -188,7 +188,7 @@ def test_features_that_never_vary_come_out_as_beta():
         (lambda: make()(draw(0, 1, 1, C)), "needs more than one entry"),
         (lambda: make(num_steps=3)(draw(0, T, 1, C)), "needs more than one entry"),
         (lambda: make(num_steps=3)(draw(0, T, B, C), start=-1), "start is -1"),
-        (lambda: make()(draw(0, T, B, C), mask=np.zeros((T, B))), "nothing to average over"),
+        (lambda: make()(draw(0, T, B, C), mask=np.zeros((T, B))), "no step of the sequences"),
     ],
 )
 def test_bad_input_is_refused(call, message):

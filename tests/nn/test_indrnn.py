@@ -228,6 +228,8 @@ def test_gradients_at_any_size(sizes, seed, reverse, is_padded, act):
         reverse=reverse, dtype=np.float64,
     )  # fmt: skip
     mask = rng.random((T, B)) < 0.6 if is_padded else None
+    if is_padded:
+        mask[rng.integers(T, size=B), range(B)] = True
     f, parameters = as_function(layer, lambda layer, x, h0: layer(x, h0, mask=mask))
     inputs = rng.normal(size=(T, B, D)), rng.normal(size=(B, H))
     gradcheck(f, *parameters, *inputs, rng=rng)
@@ -314,6 +316,8 @@ def test_the_compiled_kernel_gives_the_references_values_and_gradients(options):
         (lambda: make()(draw(0, T, B, D), draw(0, H)), ValueError, r"h0 has shape \(5,\)"),
         (lambda: make()(draw(0, T, B, D), mask=MASK.T), ValueError, r"mask is bool \(3, 4\)"),
         (lambda: make()(draw(0, T, B, D), lengths=[9, 1, 1]), ValueError, "lengths are"),
+        (lambda: make()(draw(0, T, B, D), lengths=[4, 0, 1]), ValueError, r"numbers in \[1, 4\]"),
+        (lambda: make()(draw(0, T, B, D), mask=MASK & [1, 1, 0]), ValueError, "no step of the"),
         (lambda: recurrent_bound(0), ValueError, "seq_len is 0"),
         (lambda: recurrent_bound(10, MAG=-2), ValueError, "MAG is -2"),
         (lambda: recurrent_bound(10, act="sin"), ValueError, "act is 'sin'"),

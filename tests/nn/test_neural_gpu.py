@@ -97,12 +97,6 @@ def test_a_cut_gate_keeps_a_state_exactly_and_a_sigmoid_does_not():
         assert (stack(s, 50).data == s).all() == holds
 
 
-def test_gates_start_open_by_the_bias():
-    layer = ConvGRU(M, rng=rng())
-    assert (layer.b_rz.data == 1).all()
-    assert (layer.b_n.data == 0).all()
-
-
 def test_one_step_reaches_two_columns_and_two_rows():
     layer, s = make(num_copies=1).copies[0][0], draw(1, 1, 7, 8, M)
     near = s.copy()
@@ -144,9 +138,11 @@ def test_relaxed_with_equal_copies_is_unrelaxed():
         np.testing.assert_allclose(x.grad, total, rtol=1e-10, atol=1e-12)
 
 
-def test_the_copies_start_apart():
-    first, second, _ = (row.state_dict() for row in make().copies)
-    assert all((first[name] != second[name]).any() for name in first if "b_n" not in name)
+def test_the_copies_start_apart_with_gates_open_by_the_bias():
+    for name, theta in every_copy(make(b_rz_init=Constant(1.0))).items():
+        expected = {"b_rz": 1, "b_n": 0}.get(name[2:])
+        assert (theta[0] != theta[1]).all() if expected is None else (theta == expected).all()
+    assert (ConvGRU(M, rng=rng()).b_rz.data == 1).all()
 
 
 def every_copy(stack):
@@ -157,9 +153,7 @@ def every_copy(stack):
 
 def test_the_penalty_is_the_summed_squared_distance_from_the_mean():
     stack = make()
-    expected = sum(
-        len(theta) * theta.var(axis=0).sum() for theta in every_copy(stack).values()
-    )  # Σ_k (θ_k - θ̄)² = R var
+    expected = R * sum(theta.var(0).sum() for theta in every_copy(stack).values())
     assert stack.relaxation_penalty(1.0).item() == pytest.approx(expected, rel=1e-12)
     assert stack.relaxation_penalty(2.5).item() == pytest.approx(2.5 * expected, rel=1e-12)
 
@@ -187,17 +181,10 @@ def test_the_penalty_is_exactly_0_if_the_copies_are_equal_and_only_then():
         x.data.flat[-1] -= 1e-3
 
 
-def test_gradients_of_the_penalty():
-    stack = ConvGRURecurrence(1, 2, rng=rng(), num_copies=3, kernel_size=(1, 3), **WIDE)
-    f, parameters = as_function(stack, lambda stack: stack.relaxation_penalty(1.5))
-    assert len(parameters) == 2 * 3 * 4
-    gradcheck(f, *parameters, rng=rng(1))
-
-
 def trained(weights):
-    """20 steps at each weight of the penalty, on random targets; return the model and the loss."""
+    """20 steps at each weight of the penalty; T = 2 reaches copies 0 and 1. Return model and x."""
     network = model(num_copies=R, E_init=Normal(1.0))
-    x, target = symbols(1, 4, B), rng(2).integers(0, O, (4, B))
+    x, target = symbols(1, 2, B), rng(2).integers(0, O, (2, B))
     optimizer = SGD(network.named_parameters(), 0.0)
     for weight in weights:
         optimizer.lr = 0.05 if weight == 0 else min(0.05, 0.25 / weight)
@@ -262,9 +249,8 @@ def test_symbols_enter_and_leave_by_the_first_row():
 def test_it_is_the_recurrence_between_two_maps():
     network, x = model(num_copies=R), symbols(1, N, B)
     s = np.zeros((B, W, N, M))
-    for b in range(B):
-        for t in range(N):
-            s[b, 0, t] = network.E.data[x[t, b]]
+    for t, b in np.ndindex(N, B):
+        s[b, 0, t] = network.E.data[x[t, b]]
     for t in range(N):
         for layer in network.recurrence.copies[t % R]:
             s = by_pixels(layer, s)
@@ -385,15 +371,12 @@ def test_it_is_made_again_from_its_json_and_its_arrays(unified):
         (lambda: ConvGRU(2, rng=rng(), cutoff=0.9), ValueError, "ConvGRU: cutoff is 0.9"),
         (lambda: ConvGRU(2, rng=rng(), kernel_size=(2, 3)), ValueError, "expected odd numbers"),
         (lambda: ConvGRU(2, rng=rng(), kernel_size=3), TypeError, "kernel_size is 3, expected a"),
-        (lambda: ConvGRU(2, rng=7), TypeError, "rng is 7, expected a generator"),
         (
             lambda: ConvGRU(2, rng=rng())(draw(0, B, W, N, 3)),
             ValueError,
             r"s has shape \(2, 3, 5, 3\), expected \(B, w, n, m\) with m = 2",
         ),
         (lambda: make(num_copies=0), ValueError, "ConvGRURecurrence: num_copies is 0"),
-        (lambda: ConvGRURecurrence(2, 0, rng=rng()), ValueError, "num_layers is 0"),
-        (lambda: make()(draw(0, W, N, M)), ValueError, r"s has shape \(3, 5, 4\)"),
         (lambda: make()(draw(0, B, W, N, M), -1), ValueError, "num_steps is -1"),
         (
             lambda: make()(draw(0, B, W, N, M), mask=[[1, 1], [0, 1], [1, 0], [0, 0], [0, 0]]),
@@ -403,20 +386,12 @@ def test_it_is_made_again_from_its_json_and_its_arrays(unified):
         (lambda: make()(draw(0, B, W, N, M), lengths=[6, 1]), ValueError, "lengths are"),
         (lambda: make()(draw(0, B, W, N, M).astype(np.float32)), TypeError, "float"),
         (lambda: make().relaxation_penalty(-1.0), ValueError, "weight is -1.0"),
-        (lambda: make().relaxation_penalty(None), TypeError, "weight is None"),
         (lambda: model(width=0), ValueError, "NeuralGPU: width is 0"),
-        (lambda: model(num_outputs=0), ValueError, "NeuralGPU: num_outputs is 0"),
         (lambda: model(dtype=np.int64), TypeError, "NeuralGPU: dtype is int64"),
         (lambda: model()([[1, 2]]), TypeError, "x is a list, expected an array of integers"),
         (lambda: model()(symbols(0, N)), ValueError, r"x has shape \(5,\), expected \(T, B\)"),
-        (lambda: model()(symbols(0, 0, B)), ValueError, r"x has shape \(0, 2\)"),
         (lambda: model()(symbols(0, N, B) + V), ValueError, "entries from"),
         (lambda: model()(draw(0, N, B)), TypeError, "expected integers"),
-        (
-            lambda: model()(symbols(0, N, B), mask=np.tri(N, B, -1)),
-            ValueError,
-            "the mask has gaps",
-        ),
     ],
 )
 def test_bad_input_is_refused(call, error, message):

@@ -1,4 +1,4 @@
-"""What every recurrent layer owes: stacking, directions, padding, states, outputs, refusals."""
+"""What every recurrent layer owes: stacking, directions, padding, states, outputs, gradients."""
 
 from __future__ import annotations
 
@@ -26,31 +26,17 @@ from .layers import (
     D,
     H,
     T,
+    as_tuple,
     backwards,
+    close,
     draw,
+    each,
     make,
     outputs,
     parts_of,
     randomise,
+    starts,
 )
-
-each = pytest.mark.parametrize("name", LAYERS)
-
-
-def starts(layer, seed=9, batch=B):
-    """A random initial state of the form that the layer takes."""
-    number = len(layer.directions)
-    states = tuple(draw(seed + k, number, batch, H) for k in range(len(layer.state_sizes)))
-    return states if len(states) > 1 else states[0]
-
-
-def as_tuple(states):
-    return states if isinstance(states, tuple) else (states,)
-
-
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
-
 
 # ---- directions and layers ---------------------------------------------------------------------
 
@@ -244,7 +230,7 @@ def test_one_direction_without_padding_hands_out_what_the_cell_returned(name):
 
 
 @each
-def test_without_gradients_only_the_results_stay(name):
+def test_without_gradients_nothing_is_recorded(name):
     layer = make(name, num_layers=2)
     with no_grad():
         y, states = layer(draw(1, T, B, D))
@@ -257,7 +243,7 @@ def test_without_gradients_only_the_results_stay(name):
 @each
 @pytest.mark.parametrize("options", [{}, {"reverse": True, "learn_states": True, "bias": False}])
 def test_gradients_of_every_parameter_and_the_input(name, options):
-    layer = make(name, hidden_size=3, **options)
+    layer = make(name, **options)
     f, parameters = as_function(layer, lambda layer, x: outputs(layer(x, lengths=LENGTHS)))
     gradcheck(f, *parameters, draw(6, T, B, D), rng=np.random.default_rng(7))
 
@@ -327,218 +313,6 @@ def test_shapes_dtypes_and_layouts(
         np.testing.assert_array_equal(y.data[0 if directions else -1], finals[0].data[-1])
 
 
-# ---- randomness --------------------------------------------------------------------------------
-
-RANDOM = {"zoneout_h": 0.5, "p_dropconnect": 0.5}
-
-
-@each
-@pytest.mark.parametrize("option", RANDOM)
-def test_what_is_random_needs_a_generator_in_training_only(name, option):
-    layer, x = make(name, **{option: RANDOM[option]}), draw(1, T, B, D)
-    with pytest.raises(TypeError, match="in training .* rng is None, expected a generator"):
-        layer(x)
-    one, two = (layer(x, rng=np.random.default_rng(s))[0].data for s in (0, 1))
-    assert (one != two).any()
-    np.testing.assert_array_equal(layer(x, rng=np.random.default_rng(0))[0].data, one)
-    layer.eval()
-    np.testing.assert_array_equal(layer(x)[0].data, layer(x, rng=np.random.default_rng(0))[0].data)
-    plain = make(name)
-    plain.load_state_dict(layer.state_dict())
-    is_same = bool((plain(x)[0].data == layer(x)[0].data).all())
-    assert is_same == (option == "p_dropconnect")  # zoneout takes expectations
-
-
-@each
-def test_zoneout_keeps_every_unit_at_probability_one_and_none_at_zero(name):
-    x, layer = draw(1, T, B, D), make(name, zoneout_h=1.0)
-    start = starts(layer)
-    y, *finals = outputs(layer(x, start, rng=np.random.default_rng(0)))
-    h0 = as_tuple(start)[0]
-    np.testing.assert_array_equal(y.data, np.broadcast_to(h0[0], (T, B, H)))
-    np.testing.assert_array_equal(finals[0].data, h0)
-
-
-@each
-def test_static_zoneout_belongs_to_the_steps_of_the_sequence_in_both_directions(name):
-    """Held units are those of row t at step t, however much padding follows."""
-    options = {"zoneout_h": 0.5, "zoneout_masks": "static", "seq_len": 7, "bidirectional": True}
-    layer, x = make(name, **options), draw(1, T, B, D)
-    y = layer(x)[0].data
-    longer = np.concatenate([x, draw(2, 2, B, D)])
-    padded = layer(longer, lengths=[T] * B)[0].data
-    close(padded[:T], y)
-    assert (padded[T:] == 0).all()
-    np.testing.assert_array_equal(layer.eval()(x)[0].data, y)  # no expectation: still the wiring
-    for k, (own, step) in enumerate(zip((y[..., :H], y[..., H:]), (-1, 1), strict=True)):
-        held = layer.directions[k].zoneout.held[0]
-        before = np.roll(own, -step, axis=0)
-        before[0 if k == 0 else -1] = 0.0  # the initial state
-        is_held = (own == before).all(axis=1)
-        np.testing.assert_array_equal(is_held[own.any(axis=1)], held[:T][own.any(axis=1)])
-    with pytest.raises(ValueError, match="the sequence has 8 steps, expected at most seq_len = 7"):
-        layer(draw(1, 8, B, D))
-
-
-@each
-def test_weight_norm_starts_where_the_plain_layer_is_and_then_ignores_lengths(name):
-    x = draw(1, T, B, D)
-    rng = np.random.default_rng
-    plain = LAYERS[name](D, H, rng=rng(0), dtype=np.float64)
-    layer = LAYERS[name](D, H, rng=rng(0), dtype=np.float64, weight_norm=True)
-    close(layer(x)[0].data, plain(x)[0].data)
-    added = sum(getattr(layer.directions[0], W).shape[1] for W in ("W_ih", "W_hh"))
-    assert layer.num_parameters() == plain.num_parameters() + added
-    layer.directions[0].W_hh.data[:] *= 3.0
-    layer.directions[0].W_ih.data[:] *= 0.2
-    close(layer(x)[0].data, plain(x)[0].data)
-    layer.directions[0].norm_hh.g.data[:] *= 2.0
-    layer.directions[0].norm_ih.g.data[:] *= 0.5
-    plain.directions[0].W_hh.data[:] *= 2.0
-    plain.directions[0].W_ih.data[:] *= 0.5
-    close(layer(x)[0].data, plain(x)[0].data)
-
-
-# ---- descriptions ------------------------------------------------------------------------------
-
-
-@each
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"num_layers": 2, "bidirectional": True, "residual": True, "p_drop": 0.25},
-        {"reverse": True, "bias": False, "learn_states": True, "output": "last"},
-        {"zoneout_h": 0.2, "zoneout_masks": "static", "seq_len": 9, "W_hh_init": nn.Normal(0.1)},
-        {"weight_norm": True, "p_dropconnect": 0.5},
-    ],
-)
-def test_a_description_and_a_state_dict_make_the_same_layer(name, options):
-    layer, x = make(name, **options), draw(1, T, B, D)
-    twin = nn.build(nn.describe(layer))
-    assert type(twin) is type(layer)
-    assert repr(twin) == repr(layer).replace("<class 'numpy.float64'>", "'float64'")
-    twin.load_state_dict(layer.state_dict())
-    for found, right in zip(outputs(twin.eval()(x)), outputs(layer.eval()(x)), strict=True):
-        np.testing.assert_array_equal(found.data, right.data)
-
-
-@each
-def test_the_generator_alone_decides_where_a_layer_starts(name):
-    def fresh(seed, dtype=np.float64):
-        layer = LAYERS[name](D, H, rng=np.random.default_rng(seed), num_layers=2, dtype=dtype)
-        return layer.state_dict()
-
-    one, same, other, single = fresh(0), fresh(0), fresh(1), fresh(0, np.float32)
-    for key, array in one.items():
-        np.testing.assert_array_equal(array, same[key])
-        np.testing.assert_array_equal(array.astype(np.float32), single[key])
-        assert ".W_" not in key or (array != other[key]).all()
-    assert "directions.0.W_ih" in one
-    assert "directions.1.W_hh" in one
-
-
-# ---- refusals ----------------------------------------------------------------------------------
-
-CONSTRUCTIONS = [
-    ({"input_size": 0}, ValueError, "input_size is 0, expected at least 1"),
-    ({"hidden_size": 0}, ValueError, "hidden_size is 0, expected at least 1"),
-    ({"hidden_size": 2.0}, TypeError, "hidden_size is 2.0, expected a whole number"),
-    ({"rng": 3}, TypeError, "rng is 3, expected a generator"),
-    ({"rng": None}, TypeError, "rng is None, expected a generator"),
-    ({"num_layers": 0}, ValueError, "num_layers is 0, expected at least 1"),
-    ({"output": "first"}, ValueError, "output is 'first', expected one of 'all', 'last'"),
-    ({"bidirectional": True, "reverse": True}, ValueError, "both bidirectional and reverse"),
-    ({"residual": True}, ValueError, "residual is True, but acts between layers and num_layers"),
-    ({"p_drop": 0.5}, ValueError, "p_drop is 0.5, but acts between layers and num_layers is 1"),
-    ({"p_drop": 1.0, "num_layers": 2}, ValueError, r"p_drop is 1.0, expected .* \[0.0, 0.99"),
-    ({"zoneout_h": 1.5}, ValueError, r"zoneout_h is 1.5, expected a number in \[0.0, 1.0\]"),
-    ({"zoneout_h": "0.5"}, TypeError, "zoneout_h is '0.5', expected a number"),
-    ({"zoneout_masks": "static"}, ValueError, "zoneout_masks is 'static' .* leave them out"),
-    ({"seq_len": 9}, ValueError, "seq_len is 9, but zoneout_h.* is 0"),
-    ({"seq_len": 9, "zoneout_h": 0.5}, ValueError, "seq_len is 9, but masks are 'fresh'"),
-    ({"zoneout_h": 0.5, "zoneout_masks": "static"}, TypeError, "seq_len .* is None"),
-    ({"zoneout_h": 0.5, "zoneout_masks": "old"}, ValueError, "masks is 'old', expected one of"),
-    ({"p_dropconnect": 1.0}, ValueError, "p_dropconnect is 1.0, expected a number in"),
-    ({"dtype": np.int64}, TypeError, "dtype is int64, expected float32 or float64"),
-]
-
-
-@each
-@pytest.mark.parametrize(("options", "error", "message"), CONSTRUCTIONS)
-def test_bad_arguments_are_refused_by_the_layers_name(name, options, error, message):
-    sizes = {"input_size": D, "hidden_size": H, "rng": np.random.default_rng(0)}
-    layer = type(make(name)).__name__
-    who = "Zoneout" if "masks is" in message or "masks are" in message else layer
-    who = "Dropout" if "p_drop is 1" in message else "Zoneout" if "seq_len ." in message else who
-    who = layer if message.startswith("zoneout_masks is") else who
-    with pytest.raises(error, match=f"^{who}: {message}"):
-        LAYERS[name](**sizes | options)
-
-
-CALLS = [
-    (lambda l: l([[[1.0, 2.0]]]), TypeError, "x is a list, expected an array or a Tensor"),
-    (lambda l: l(None), TypeError, "x is a NoneType, expected an array or a Tensor"),
-    (lambda l: l(draw(0, B, D)), ValueError, r"x has shape \(3, 2\), expected \(T, B, D\)"),
-    (lambda l: l(draw(0, T, B, H)), ValueError, r"x has shape \(4, 3, 5\), .* with D = 2"),
-    (lambda l: l(np.ones((T, B, D), int)), TypeError, "x has dtype int64, expected float64"),
-    (lambda l: l(np.ones((T, B, D), "f4")), TypeError, "x has dtype float32, expected float64"),
-    (lambda l: l(X, lengths=[1, 5, 2]), ValueError, r"lengths .* expected 3 numbers in \[1, 4\]"),
-    (lambda l: l(X, lengths=[1, 0, 2]), ValueError, r"lengths .* expected 3 numbers in \[1, 4\]"),
-    (lambda l: l(X, lengths=[1, 2]), ValueError, "lengths are .* expected 3 numbers"),
-    (lambda l: l(X, lengths=[1.0, 2.0, 3.0]), TypeError, "lengths are float64, expected whole"),
-    (lambda l: l(X, lengths=LENGTHS, mask=VALID), ValueError, "both a mask and lengths"),
-    (lambda l: l(X, mask=VALID.T), ValueError, r"mask is bool \(3, 4\), expected"),
-    (lambda l: l(X, mask=VALID & [1, 0, 1]), ValueError, r"no step of the sequences \[1\] counts"),
-]
-X = draw(0, T, B, D)
-
-
-@each
-@pytest.mark.parametrize(("call", "error", "message"), CALLS)
-def test_bad_input_is_refused_by_the_layers_name(name, call, error, message):
-    layer = make(name)
-    with pytest.raises(error, match=f"{type(layer).__name__}: .*{message}"):
-        call(layer)
-
-
-@each
-def test_bad_states_are_refused(name):
-    layer, who = make(name, bidirectional=True), type(make(name)).__name__
-    letters = list(layer.state_sizes)
-    form = "h" if len(letters) == 1 else r"a tuple \(h, c\)"
-
-    def call(*states):
-        layer(X, states if len(letters) > 1 else states[0])
-
-    right = [draw(1, 2, B, H) for _ in letters]
-    with pytest.raises(ValueError, match=rf"{who}: h of states has shape \(2, 5\), .* \(2, 3, 5\)"):
-        call(draw(1, 2, H), *right[1:])
-    with pytest.raises(TypeError, match=f"{who}: h of states has dtype float32, expected float64"):
-        call(right[0].astype(np.float32), *right[1:])
-    with pytest.raises(TypeError, match=f"{who}: h of states is a float, expected an array"):
-        call(1.0, *right[1:])
-    if len(letters) > 1:
-        for wrong in (right[0], right[:1], 1.0):
-            with pytest.raises(TypeError, match=f"{who}: states is a .* expected {form}"):
-                layer(X, wrong)
-    elif name != "lstm":
-        with pytest.raises(TypeError, match=f"{who}: h of states is a tuple"):
-            layer(X, tuple(right))
-
-
-@each
-def test_cells_are_refused_of_layers_without_them_and_the_last_of_no_steps(name):
-    layer = make(name, output="last")
-    if name != "lstm":
-        with pytest.raises(ValueError, match="return_cells is True, but .* no cell state c"):
-            layer(X, return_cells=True)
-    with pytest.raises(ValueError, match="x has no step, so there is no last one"):
-        layer(X[:0])
-    y, *finals = outputs(make(name)(X[:0]))
-    assert y.shape == (0, B, H)
-    assert all((s.data == 0).all() for s in finals)
-
-
 # ---- a layer of one's own ----------------------------------------------------------------------
 
 
@@ -567,13 +341,13 @@ class Sum(Recurrent):
 def test_a_layer_is_a_direction_and_a_constructor():
     layer = Sum(D, rng=np.random.default_rng(0), num_layers=2, bidirectional=True)
     randomise(layer, np.random.default_rng(1))
-    states = draw(2, 4, B, 3), draw(3, 4, B, 7)
-    y, (h, c), cells = layer(X, states, lengths=LENGTHS, return_cells=True)
+    x, states = draw(4, T, B, D), (draw(2, 4, B, 3), draw(3, 4, B, 7))
+    y, (h, c), cells = layer(x, states, lengths=LENGTHS, return_cells=True)
     assert (y.shape, h.shape, c.shape) == ((T, B, 6), (4, B, 3), (4, B, 7))
     np.testing.assert_array_equal(c.data, 2 * states[1])
     np.testing.assert_array_equal(cells.data, y.data)
     assert [d.input_size for d in layer.directions] == [D, D, 6, 6]
     with pytest.raises(ValueError, match=r"Sum: c of states has shape .* \(4, 3, 7\)"):
-        layer(X, (states[0], states[0]))
+        layer(x, (states[0], states[0]))
     with pytest.raises(NotImplementedError, match="Direction defines no run"):
-        Direction(D, {"h": 3}).run(X, (), None, None)
+        Direction(D, {"h": 3}).run(x, (), None, None)

@@ -35,7 +35,7 @@ def test_a_pattern_chooses_what_it_chooses_in_an_optimiser(include):
     expected = [name for name, decay in optimizer.weight_decays.items() if decay == 0]
     assert names(include) == expected
     assert names([include]) == expected
-    assert 0 < len(expected)
+    assert len(expected) > 0
 
 
 def test_several_patterns_choose_their_union_in_the_models_order():

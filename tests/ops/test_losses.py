@@ -130,6 +130,43 @@ def test_weights_of_any_kind_leave_the_dtype(kind, dtype):
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("loss", [ops.mse, ops.binary_cross_entropy])
+def test_a_padding_mask_leaves_out_all_losses_of_a_step(loss, reduction):
+    T, B, D = 3, 2, 4
+    y, target = normal(0, (T, B, D), (T, B, D))
+    target = 1 / (1 + np.exp(-target))
+    mask = np.arange(T)[:, None] < [3, 1]
+    each = loss(y, target, reduction="none")
+    got = loss(y, target, weights=mask, reduction=reduction)
+    kept = each[mask]
+    zeros = np.where(mask[..., None], each, 0)
+    expected = {"mean": kept.mean(), "sum": kept.sum(), "none": zeros}[reduction]
+    np.testing.assert_allclose(got, expected, rtol=1e-13)
+    other = np.where(mask[..., None], y, 9.0)
+    np.testing.assert_allclose(loss(other, target, weights=mask, reduction=reduction), expected)
+    check_op(lambda y: loss(y, target.astype(y.dtype), weights=mask, reduction=reduction), y)
+
+
+def test_a_padding_mask_of_cross_entropy_counts_valid_steps_only():
+    T, B, V = 4, 3, 5
+    (a,) = normal(0, (T, B, V))
+    target = np.random.default_rng(1).integers(0, V, (T, B))
+    mask = np.arange(T)[:, None] < [4, 1, 2]
+    right = np.mean([ops.cross_entropy(a[t, b], target[t, b]) for t, b in np.argwhere(mask)])
+    np.testing.assert_allclose(ops.cross_entropy(a, target, weights=mask), right, rtol=1e-13)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_weights_of_the_first_axes_that_are_learnt_have_a_gradient(axes, reduction):
+    shape = (3, 2, 4)
+    y, target, w = normal(0, shape, shape, shape[:axes])
+    check_op(
+        lambda y, w: ops.mse(y, target.astype(y.dtype), weights=w * w, reduction=reduction), y, w
+    )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_weights_that_are_learnt_have_a_gradient(reduction):
     y, target, w = normal(0, (3, 2), (3, 2), (3, 2))
     check_op(
@@ -174,6 +211,10 @@ def test_what_does_not_fit_is_refused_by_name():
         ops.cross_entropy(a, target, reduction="avg")
     with pytest.raises(ValueError, match=r"mse: weights has shape \(3,\), expected \(2,\)"):
         ops.mse(y, y, weights=np.ones(3))
+    with pytest.raises(ValueError, match=r"weights has shape \(3,\), .* \(2, 3\) or its first"):
+        ops.mse(a, a, weights=np.ones(3))
+    with pytest.raises(ValueError, match=r"mse: weights has shape \(2, 1\), expected \(2, 3\)"):
+        ops.mse(a, a, weights=np.ones((2, 1)))
     with pytest.raises(ValueError, match="mse: the weights sum to 0"):
         ops.mse(y, y, weights=np.zeros(2))
     with pytest.raises(ValueError, match=r"mse: target has shape \(2, 1\), expected \(2,\)"):

@@ -48,24 +48,24 @@ def _parameters(stem: Stem, dtype: str) -> tuple[Parameter, ...]:
     sizes = tuple(Parameter(axis, "scalar", "int32") for axis in "TBH")
     if stem == "forward":
         return (
-            Parameter("a", "in", dtype, "TBH"),
+            Parameter("a", "in", dtype, "T B H"),
             Parameter("u", "in", dtype, "H"),
-            Parameter("h0", "in", dtype, "BH"),
-            Parameter("mask", "optional", "uint8", "TB"),
-            Parameter("h", "out", dtype, "TBH"),
-            Parameter("h_T", "out", dtype, "BH"),
+            Parameter("h0", "in", dtype, "B H"),
+            Parameter("mask", "optional", "uint8", "T B"),
+            Parameter("h", "out", dtype, "T B H"),
+            Parameter("h_T", "out", dtype, "B H"),
             *sizes,
         )
     return (
-        Parameter("h", "in", dtype, "TBH"),
+        Parameter("h", "in", dtype, "T B H"),
         Parameter("u", "in", dtype, "H"),
-        Parameter("h0", "in", dtype, "BH"),
-        Parameter("mask", "optional", "uint8", "TB"),
-        Parameter("dh", "optional", dtype, "TBH"),
-        Parameter("dh_T", "optional", dtype, "BH"),
-        Parameter("da", "out", dtype, "TBH"),
-        Parameter("du_b", "out", dtype, "BH"),
-        Parameter("dh0", "out", dtype, "BH"),
+        Parameter("h0", "in", dtype, "B H"),
+        Parameter("mask", "optional", "uint8", "T B"),
+        Parameter("dh", "optional", dtype, "T B H"),
+        Parameter("dh_T", "optional", dtype, "B H"),
+        Parameter("da", "out", dtype, "T B H"),
+        Parameter("du_b", "out", dtype, "B H"),
+        Parameter("dh0", "out", dtype, "B H"),
         Parameter("step_clip", "scalar", dtype),
         *sizes,
     )
@@ -74,7 +74,7 @@ def _parameters(stem: Stem, dtype: str) -> tuple[Parameter, ...]:
 def _sum_parameters(dtype: str) -> tuple[Parameter, ...]:
     """Returns the parameters of indrnn_sum_over_batch."""
     return (
-        Parameter("du_b", "in", dtype, "BH"),
+        Parameter("du_b", "in", dtype, "B H"),
         Parameter("du", "out", dtype, "H"),
         Parameter("B", "scalar", "int32"),
         Parameter("H", "scalar", "int32"),
@@ -93,7 +93,7 @@ def _entries() -> tuple[Entry, ...]:
 
 SPEC = KernelSpec(
     name="indrnn",
-    source=Path(__file__).with_name("indrnn.cu"),
+    sources=(Path(__file__).with_name("indrnn.cu"),),
     entries=_entries(),
     launch=launch,
     examples=(

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnseq_kernels import threads
-from nnseq_kernels.matmul import DEPTH, WIDTHS, multiply_columns, pack
-from nnseq_kernels.recurrence.numba_loop import Product, Rows, loops
+from nnseq_kernels.matmul import DEPTH, WIDTHS, pack
+from nnseq_kernels.recurrence.numba_loop import Rows, loops
 from nnseq_kernels.tile import ROWS
 
 Array = Any  # numpy.ndarray
@@ -140,55 +140,54 @@ def backward(
     _, loop = _compiled(rows)
     panels = _three([pack(_columns(inputs.W_hh, product.W).T) for product in rows.products])
     blocks = _blocks(T, B, H, inputs.W_hh.shape[1])
-    dp_of = {b0: np.zeros((len(inputs.p) if has_p else 0, H), dtype) for b0, _ in blocks}
+    sums = {b0: _Sums(rows, inputs, b1 - b0, has_p) for b0, b1 in blocks}
 
     def work(b0: int, b1: int) -> None:
         g_h, dleft = _scratch(b1 - b0, panels[0]), _scratch(b1 - b0, panels[0])
         g_h[:, :H] = dh0[b0:b1]
+        own = sums[b0]
         loop(
             *(dh, dc, inputs.h0, inputs.c0, *inputs[3:], panels, lefts, kept, c, h),
-            *(g_h, dc0[b0:b1], dleft, da, dq, dp_of[b0], b0, b1),
+            *(g_h, dc0[b0:b1], dleft, da, dq, own.dp, own.x_chunks, own.y_chunks, own.dWs),
+            *(b0, b1),
         )
         dh0[b0:b1] = g_h[:, :H]
 
     threads.run(work, blocks)
-    if has_p:
-        dp = sum(dp_of.values(), dp)  # in the order of the blocks
-    for product, left in zip(rows.products, (None, *lefts), strict=False):
-        has_dq = rows.has_dq and left is None
-        count = product.a[1] - product.a[0] - has_dq
-        columns = dW[:, product.W[0] * H :]
-        _add_weight_gradient(inputs.h0, h, left, da, product.a[0] * H, columns[:, : count * H])
-        if has_dq:
-            _add_weight_gradient(inputs.h0, h, left, dq, 0, columns[:, count * H :][:, :H])
+    for own in sums.values():  # in the order of the blocks
+        own.add_to(rows, dW, dp)
     return Gradients(da, dW, dh0, dc0, dp)
 
 
-def _add_weight_gradient(
-    h0: Array, h: Array, left: Array | None, dq: Array, first: int, dW: Array
-) -> None:
-    """(1) for the columns of dq from `first` on, as many as dW has; left None is h_prev."""
-    T, B, H = h.shape
-    G, N = dq.shape[2], dW.shape[1]
-    wide = WIDTHS[h.dtype]
-    tiles = -(-H // ROWS)
+class _Sums:
+    """What one thread adds up over its rows of the batch and all of time, and room to do it in."""
 
-    def work(c0: int, c1: int) -> None:
-        panels = -(-(c1 - c0) // wide)
-        x_chunk = np.empty((tiles, DEPTH, ROWS), h.dtype)
-        y_chunk = np.empty((panels, DEPTH, wide), h.dtype)
-        sums = np.zeros((panels, tiles, ROWS, wide), h.dtype)
-        chunks = x_chunk, y_chunk, sums
-        y, start = dq.reshape(-1), first + c0
-        if left is not None:
-            multiply_columns(left.reshape(-1), 0, H, y, start, G, T * B, *chunks)
-        else:
-            multiply_columns(h0.reshape(-1), 0, H, y, start, G, B, *chunks)
-            multiply_columns(h.reshape(-1), 0, H, y, start + B * G, G, (T - 1) * B, *chunks)
-        dW[:, c0:c1] += sums.transpose(1, 2, 0, 3).reshape(tiles * ROWS, -1)[:H, : c1 - c0]
+    def __init__(self, rows: Rows, inputs: Inputs, batch: int, has_p: bool) -> None:
+        H, dtype = inputs.h0.shape[1], inputs.h0.dtype
+        room = batch * max(1, DEPTH // batch)
+        tiles, wide = -(-H // ROWS), WIDTHS[dtype]
+        widths = [(last - first) * H for first, last in (product.a for product in rows.products)]
+        widths[0] -= H * rows.has_dq
+        widths = [*widths, 0, 0][:3] + [H * rows.has_dq]
+        panels = [-(-width // wide) for width in widths]
+        self.dp = np.zeros((len(inputs.p) if has_p else 0, H), dtype)
+        self.x_chunks = tuple(
+            np.empty((tiles if k < len(rows.products) else 0, room, ROWS), dtype) for k in range(3)
+        )
+        self.y_chunks = tuple(np.empty((count, room, wide), dtype) for count in panels)
+        self.dWs = tuple(np.zeros((tiles * ROWS, count * wide), dtype) for count in panels)
 
-    most = min(threads.allowed(), max(1, T * B * H * N // LEAST))
-    threads.run(work, threads.split(N, most, wide))
+    def add_to(self, rows: Rows, dW: Array, dp: Array | None) -> None:
+        """Add the sums to those of the other threads."""
+        H = len(dW)
+        for product, own in zip(rows.products, self.dWs, strict=False):
+            columns = _columns(dW, product.W)
+            if product is rows.products[0] and rows.has_dq:
+                columns[:, -H:] += self.dWs[3][:H, :H]
+                columns = columns[:, :-H]
+            columns += own[:H, : columns.shape[1]]
+        if dp is not None:
+            dp += self.dp
 
 
 def _blocks(T: int, B: int, H: int, N: int) -> list[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """The loop over time of every cell with a recurrent product, for one thread's rows of the batch.
 
     for every step t:   q = left W for each product of the step, then the cell's pointwise part   (1)
+    dW = Σ_t leftᵀ dq                                                                             (2)
 
 Sequences do not meet inside a step, so each thread takes a block of the batch through all of time
 and nobody waits for anybody. What a cell supplies is a `Rows`: functions of single rows, each
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nnseq_kernels.cpu_jit import cpu_jit
-from nnseq_kernels.matmul import multiply_rows
+from nnseq_kernels.matmul import add_products, collect, multiply_rows
 
 
 class Product(NamedTuple):
@@ -106,10 +107,11 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
     @cpu_jit(nogil=True, error_model="numpy")
     def backward(  # type: ignore[no-untyped-def]
         dh, dc, h0, c0, p, z_h, z_c, d, s, mask, panels, lefts, kept, c, h,
-        g_h, g_c, dleft, da, dq, dp, b0, b1,
+        g_h, g_c, dleft, da, dq, dp, x_chunks, y_chunks, dWs, b0, b1,
     ):  # fmt: skip
         T, B, H = h.shape
         G = da.shape[2]
+        terms = 0  # rows in the chunks
         for t in range(T - 1, -1, -1):
             h_prev = h[t - 1] if t > 0 else h0
             c_prev = c[t - 1] if t > 0 else c0
@@ -153,6 +155,29 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
             )
             if has_dq:
                 multiply_rows(dq[t], b0 * H, H, b1 - b0, panels[0], end, end + H, g_h, 1)
+
+            # (2), a chunk of steps at a time, while their rows are in cache.
+            row, rows, da_t = b0 * H, b1 - b0, da[t].reshape(-1)
+            collect(h_prev.reshape(-1), row, H, rows, x_chunks[0], terms)
+            collect(da_t, b0 * G + first_0 * H, G, rows, y_chunks[0], terms)
+            if has_dq:
+                collect(dq[t].reshape(-1), row, H, rows, y_chunks[3], terms)
+            if products > 1:
+                collect(lefts[0][t].reshape(-1), row, H, rows, x_chunks[1], terms)
+                collect(da_t, b0 * G + first_1 * H, G, rows, y_chunks[1], terms)
+            if products > 2:
+                collect(lefts[1][t].reshape(-1), row, H, rows, x_chunks[2], terms)
+                collect(da_t, b0 * G + first_2 * H, G, rows, y_chunks[2], terms)
+            terms += rows
+            if t == 0 or terms + rows > x_chunks[0].shape[1]:
+                add_products(x_chunks[0], y_chunks[0], terms, dWs[0])
+                if has_dq:
+                    add_products(x_chunks[0], y_chunks[3], terms, dWs[3])
+                if products > 1:
+                    add_products(x_chunks[1], y_chunks[1], terms, dWs[1])
+                if products > 2:
+                    add_products(x_chunks[2], y_chunks[2], terms, dWs[2])
+                terms = 0
 
     return forward, backward
 
