@@ -6,11 +6,9 @@
 
 The test set is 1,000 sequences of length --seq_len that no run trains on; always answering 1 has a
 mean squared error of 1/6. nnseq/models/indrnn.py says how IndRNN's weights start, from --MAG and
---in2hid_std, nnseq/curriculum.py why the fast recipe is as it is. --no_curriculum trains at full
-length and divides lr by 10 when 200 evaluations on 1,000 fresh sequences, one every 100 steps,
-bring nothing better, until 1e-6: with --preset paper, the recipe of Li et al. 2018, "Independently
-recurrent neural network", arXiv:1803.04831v3, and of their code, but for its clip, which is
-elementwise on the parameters here and inside the recurrence there.
+--in2hid_std, nnseq/curriculum.py why the fast recipe is as it is, and what --no_curriculum does, on
+1,000 fresh sequences every 100 steps: with --preset paper, the recipe of Li et al. 2018, but for
+its clip, which is elementwise on the parameters here and inside the recurrence there.
 
 The other models are layers of nnseq/nn with their own initial values and a linear readout of the
 last state. They train at full length too, with the norm of the gradient clipped.
@@ -27,14 +25,15 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import to_device
-from nnseq.curriculum import Curriculum, enter_stage
+from nnseq.cells.indrnn import ACTIVATIONS
+from nnseq.curriculum import Curriculum, FullLength, enter_stage
 from nnseq.data.adding import BASELINE_MSE, adding_batch, adding_blocks, adding_test_set
 from nnseq.model_options import ModelOptions, by_model
 from nnseq.models import LastStateRNN, PlainIndRNN
 from nnseq.nn import GRU, IRNN, LSTM, MUT, RNN, Module
 from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
-from nnseq.optim import Adam, Plateau
+from nnseq.optim import Adam
 from nnseq.options import option, parse
 from nnseq.task import Task, streams
 from nnseq.tensor import Tensor, no_grad
@@ -46,9 +45,6 @@ LAYERS |= {f"mut{k}": partial(MUT, variant=k) for k in (1, 2, 3)}
 PAPER = {"model": "indrnn", "curriculum": False, "num_layers": 2, "hidden_size": 128, "lr": 2e-4}
 PAPER |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.001, "batch_size": 32, "clip_value": 10.0}
 SMOKE = {"seq_len": 40, "hidden_size": 16, "max_steps": 40, "log_every": 20}
-ACTIVATIONS = ("relu", "tanh", "identity")
-CLIP = "bound on the norm of all gradients together; 0: none"
-GROW = "T grows from 50 to --seq_len"
 EVAL_EVERY = 100
 
 
@@ -61,11 +57,15 @@ class AddingOptions(ModelOptions):
     num_layers: int | None = by_model("recurrent layers", {"indrnn": 2}, others=1, low=1)
     hidden_size: int | None = by_model("units of a layer", {"indrnn": 32}, others=64, low=1)
     lr: float | None = by_model("learning rate", {"indrnn": 4e-3}, others=1e-3, above=0)
-    clip_norm: float | None = by_model(CLIP, {"indrnn": 0.0}, others=1.0, low=0)
+    clip_norm: float | None = by_model(
+        "bound on all gradients' norm", {"indrnn": 0.0}, others=1.0, low=0
+    )
     MAG: float | None = by_model("bound on |u|^T", {"indrnn": 2.0}, above=0)
-    act: str | None = by_model("activation", {"indrnn": "relu"}, choices=ACTIVATIONS)
+    act: str | None = by_model("relu, tanh or identity", {"indrnn": "relu"}, choices=ACTIVATIONS)
     in2hid_std: float | None = by_model("of initial input weights", {"indrnn": 0.01}, above=0)
-    curriculum: bool | None = by_model(GROW, {"indrnn": True}, negatable=True)
+    curriculum: bool | None = by_model(
+        "grow T from 50 to --seq_len", {"indrnn": True}, negatable=True
+    )
     zoneout_h: float | None = by_model("P(h stays old)", dict.fromkeys(LAYERS, 0.0), low=0, high=1)
     zoneout_c: float | None = by_model("P(c stays old)", {"lstm": 0.0}, low=0, high=1)
     forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
@@ -80,28 +80,25 @@ class Adding(Task):
         self.options = options
         init, data, masks = streams(options.seed)
         self.rngs = {"data": data, "masks": masks}
-        self.recipe: Curriculum | Plateau = (
-            Curriculum(options.seq_len, options.lr)
-            if options.curriculum
-            else Plateau(options.lr, 200, 0.1, min_lr=min(1e-6, options.lr), stop=True)
-        )
-        self.model = build_model(options, self._length(), init).to(options.device)
+        recipe = Curriculum if options.curriculum else FullLength
+        self.recipe: Curriculum | FullLength = recipe(options.seq_len, options.lr)
+        self.model = build_model(options, self.recipe.T, init).to(options.device)
         self.optimizer = Adam(self.model.named_parameters(), options.lr)
 
     def loss(self) -> Tensor:
         o = self.options
         self.optimizer.lr = self.recipe.lr
-        x, y = adding_batch(self.rngs["data"], self._length(), o.batch_size, o.dtype)
+        x, y = adding_batch(self.rngs["data"], self.recipe.T, o.batch_size, o.dtype)
         answer = self.model(to_device(x, o.device), rng=self.rngs["masks"])
         return mse(answer, to_device(y, o.device))
 
     def observe(self, step: int, loss: float) -> dict[str, float]:
-        columns = {"T": self._length(), "lr": self.recipe.lr}
+        columns = {"T": self.recipe.T, "lr": self.recipe.lr}
         if isinstance(self.recipe, Curriculum):
             if self.recipe.observe(loss):
                 enter_stage(self.recipe, self.model, self.optimizer)
         elif step % EVAL_EVERY == 0:
-            fresh = adding_blocks(self.rngs["data"], self._length(), dtype=self.options.dtype)
+            fresh = adding_blocks(self.rngs["data"], self.recipe.T, dtype=self.options.dtype)
             columns["eval_mse"] = self._mse(fresh)
             self.recipe.observe(columns["eval_mse"])
         self.is_finished = self.recipe.is_finished
@@ -113,9 +110,7 @@ class Adding(Task):
         return {"test_mse": self._mse(blocks)}
 
     def describe(self) -> list[str]:
-        if isinstance(self.recipe, Curriculum):
-            return [f"--curriculum: {self.recipe.describe()}"]
-        return [f"T = {self._length()}, lr {self.recipe.lr:g}, divided by 10 on plateaus"]
+        return ["--curriculum: " * bool(self.options.curriculum) + self.recipe.describe()]
 
     def state_dict(self) -> dict[str, Any]:
         return {"recipe": self.recipe.state_dict()}
@@ -124,10 +119,6 @@ class Adding(Task):
         self.recipe.load_state_dict(state["recipe"])
         if isinstance(self.recipe, Curriculum):
             enter_stage(self.recipe, self.model, self.optimizer)
-
-    def _length(self) -> int:
-        """The length of the next batch."""
-        return self.recipe.T if isinstance(self.recipe, Curriculum) else self.options.seq_len
 
     def _mse(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
         """The mean squared error over blocks of sequences, nothing recorded, no masks drawn."""

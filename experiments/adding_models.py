@@ -59,7 +59,7 @@ class AddingModelsOptions(SweepOptions):
     lengths: str = option("100,500,1000", "which T", parse=parse_lengths)
     hidden_size: int = option(64, "units of a layer", low=1)
     max_steps: int = option(1500, "steps of every run", low=0, same_run=False)
-    lr: float = option(1e-3, "learning rate of every run", above=0)
+    lr: float = option(4e-3, "learning rate of every run", above=0)
     clip_norm: float = option(1.0, "bound on the norm of all gradients; 0: none", low=0)
     log_every: int = option(10, "steps between two lines of metrics.jsonl", low=1, same_run=False)
 

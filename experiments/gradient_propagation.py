@@ -1,4 +1,4 @@
-"""How far gradients reach back in time: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖ against t, before and after training.
+"""How far gradients reach back in time: ‖∂L/∂h_t‖ and ‖∂L/∂c_t‖ against t.
 
     python experiments/gradient_propagation.py              two minutes, four models
     python experiments/gradient_propagation.py --resume     goes on where the command was stopped
@@ -10,14 +10,13 @@ Before the first step and after the last one, 50 sequences of the test set are r
     L = (y - answer)²,    s_t = (h_t, c_t) of all layers,    x_{t+1}, ..., x_T given        (1)
     ∂L/∂h_t, ∂L/∂c_t      of L as a function of s_t                                         (2)
 
-are measured. These are total derivatives through all later steps: what they would be if the
-sequence were cut behind step t and its rest began from s_t. Of the two halves of s_t each is varied
-with the other one held. The model runs step by step, so that every s_t is a Tensor of the graph,
-and a single backward pass gives all of (2). Zoneout draws masks as in training, the same ones at
-both moments. Norms are over units and layers, then their mean over the 50 sequences, in float64.
+are measured: total derivatives, through all later steps, as if the sequence were cut behind step t
+and its rest began from s_t; h_t is held while c_t varies. The model runs step by step, so that
+every s_t is a Tensor of the graph, and a single backward pass gives all of (2). Zoneout draws masks
+as in training. Norms are over units and layers, then their mean over the sequences, in float64.
 
-metrics.jsonl has a line for every model, moment and t; in summary.json, `..._dh_ratio` is
-‖∂L/∂h_1‖ / ‖∂L/∂h_T‖ and `..._dc_ratio` ‖∂L/∂c_1‖ / ‖∂L/∂c_{T-1}‖ (∂L/∂c_T is 0: h_T is held).
+metrics.jsonl has a line for every model, moment and t. In summary.json `..._dh_ratio` is
+‖∂L/∂h_1‖ / ‖∂L/∂h_T‖ and `..._dc_ratio` ‖∂L/∂c_1‖ / ‖∂L/∂c_{T-1}‖ (∂L/∂c_T is 0).
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from nnseq.options import option, parse
 from nnseq.plots import Panel
 from nnseq.snapshot import load_weights
 from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
+from nnseq.tensor import Tensor
 
 SMOKE = {"seq_len": 12, "hidden_size": 4, "batch_size": 4, "max_steps": 4, "log_every": 2}
 SHARED = ("device", "kernels", "threads", "dtype", "seed", "save_every", "max_steps", "batch_size")
@@ -87,75 +87,63 @@ def state_gradients(model: Any, x: Any, y: Any, rng: Any) -> dict[str, np.ndarra
         "h", and "c" where the model has one -> (T, L, B, H): entry t - 1 is the gradient of each
         sequence's own L with respect to the states after step t, 0 where they reach nothing.
     """
-    layers = model.stack if isinstance(model, PlainIndRNN) else model.rnn
+    is_indrnn = isinstance(model, PlainIndRNN)
+    layers = model.stack if is_indrnn else model.rnn
     states, trace = None, []
     for x_t in x:
         _, states = layers(x_t[None], states, rng=rng)
         trace.append(states if isinstance(states, tuple) else (states,))
         for state in trace[-1]:
             state.retain_grad()
-    is_stack = isinstance(model, PlainIndRNN)
-    error = model.readout(trace[-1][-1] if is_stack else trace[-1][0][-1]) - y
+    error = model.readout(trace[-1][-1] if is_indrnn else trace[-1][0][-1]) - y
     (error * error).sum().backward()  # no sequence sees another one: the sum keeps them apart
     model.zero_grad()
-    dstates = [
-        [np.zeros(s.shape) if s.grad is None else to_device(s.grad, "cpu") for s in of_t]
-        for of_t in trace
-    ]
-    if is_stack:
+    dstates = [[gradient(state) for state in states] for states in trace]
+    if is_indrnn:  # one array for each layer
         return {"h": np.array(dstates)}
-    return {
-        name: np.array([of_t[k] for of_t in dstates]) for k, name in enumerate(layers.state_sizes)
-    }
+    names = layers.state_sizes  # one array of all layers for each letter
+    return {name: np.array([d[k] for d in dstates]) for k, name in enumerate(names)}
 
 
-def measure(task: Adding) -> dict[str, np.ndarray]:
+def gradient(state: Tensor) -> np.ndarray:
+    return np.zeros(state.shape) if state.grad is None else to_device(state.grad, "cpu")
+
+
+def norms(task: Adding) -> dict[str, np.ndarray]:
     """The norms of (2) on the first block of the test set: "dh", and "dc" of an LSTM, (T,) each."""
-    options = task.options
-    x, y = next(adding_test_set(options.seq_len, dtype=np.float64))
-    model = task.model.astype(np.float64)
-    rng = np.random.default_rng(options.seed)
-    device = options.device
-    gradients = state_gradients(model, to_device(x, device), to_device(y, device), rng)
-    return {f"d{name}": np.sqrt(np.square(g).sum((1, 3))).mean(1) for name, g in gradients.items()}
-
-
-def moments(result: Result) -> dict[str, dict[str, np.ndarray]]:
-    """The norms at the "start" and at the "end" of a run."""
-    options = result.part.options
-    found = {"start": measure(result.part.build(options))}
-    if result.summary["steps"]:
-        task = result.part.build(options)
-        load_weights(Path(options.out, "checkpoint.h5"), task)
-        found["end"] = measure(task)
-    return found
+    o = task.options
+    x, y = (to_device(a, o.device) for a in next(adding_test_set(o.seq_len, dtype=np.float64)))
+    rng = np.random.default_rng(o.seed)
+    found = state_gradients(task.model.astype(np.float64), x, y, rng)
+    return {f"d{name}": np.sqrt((d * d).sum((1, 3))).mean(1) for name, d in found.items()}
 
 
 def report(results: Sequence[Result]) -> Report:
     """A panel for each state and moment; a row for each model, moment and t; the ratios."""
     rows: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
-    curves: dict[tuple[str, str], dict[str, Any]] = {}
+    panels: dict[str, Panel] = {}
     for result in results:
-        name = result.part.name
-        for moment, norms in moments(result).items():
-            step = result.summary["steps"] if moment == "end" else 0
-            for t in range(len(norms["dh"])):
-                at_t = {key: float(norm[t]) for key, norm in norms.items()}
-                rows.append({"run": name, "step": step, "t": t + 1, **at_t})
-            for key, norm in norms.items():
-                norm = norm if key == "dh" else norm[:-1]
-                curves.setdefault((key, moment), {})[name] = (np.arange(1, len(norm) + 1), norm)
-                metrics[f"{name}_{moment}_{key}_ratio"] = float(norm[0] / norm[-1])
+        name, last_step = result.part.name, result.summary["steps"]
+        for step in (0, last_step) if last_step else (0,):
+            moment = "end" if step else "start"
+            task = result.part.build(result.part.options)
+            if step:
+                load_weights(Path(result.part.options.out, "checkpoint.h5"), task)
+            found = norms(task)
+            for t, of_t in enumerate(zip(*found.values(), strict=True), 1):
+                values = dict(zip(found, map(float, of_t), strict=True))
+                rows.append({"run": name, "step": step, "t": t, **values})
+            for key, norm in sorted(found.items()):
+                norm = norm[: -1 if key == "dc" else None]
+                title = f"‖∂L/∂{key[1]}_t‖ {f'after {step} steps' if step else 'at the start'}"
+                panel = panels.setdefault(f"{key} {moment}", Panel(title, "t", {}, is_log=True))
+                panel.curves[name] = (np.arange(1, len(norm) + 1), norm)
+                if norm[-1]:
+                    metrics[f"{name}_{moment}_{key}_ratio"] = float(norm[0] / norm[-1])
         metrics |= {f"{name}_{key}": value for key, value in result.summary["metrics"].items()}
-    when = {"start": "at initialisation", "end": f"after {results[0].part.options.max_steps} steps"}
-    panels = [
-        Panel(f"‖∂L/∂{key[1]}_t‖ {when[moment]}", "t", of_runs, is_log=True)
-        for (key, moment), of_runs in sorted(
-            curves.items(), key=lambda c: (c[0][0], c[0][1] == "end")
-        )
-    ]
-    return Report(rows, panels, 2, metrics)
+    order = [key for key in ("dh start", "dh end", "dc start", "dc end") if key in panels]
+    return Report(rows, [panels[key] for key in order], 2 if last_step else 1, metrics)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -196,4 +196,5 @@ def _kernel(op: str, name: str, required: bool) -> Implementation | None:
         elif error.name is None or not module.startswith(error.name):
             raise  # the kernel exists, and something that it needs is missing: say so
         return None
-    return Implementation(name, kernel.forward, kernel.backward)
+    backward = getattr(kernel, "backward", kernel.forward)  # a product's are products again
+    return Implementation(name, kernel.forward, backward)

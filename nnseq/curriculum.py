@@ -1,6 +1,6 @@
-"""A curriculum over the length of sequences: each length until it is solved, then twice that.
+"""The length of sequences in training: full from the start, or grown with what is solved.
 
-Why the adding problem needs it (experiments/adding.py). One step of the optimiser moves a sum of T
+Why the adding problem needs the second, a curriculum (experiments/adding.py). One step of the optimiser moves a sum of T
 terms, so at T = 5000 its noise drowns the gradient. Two things cure that:
 
 - T doubles from 50 to its target whenever the mean of 50 losses is below 0.001, and at the end lr
@@ -24,6 +24,7 @@ from typing import Any
 
 from nnseq.models.indrnn import PlainIndRNN
 from nnseq.optim.optimizer import Optimizer
+from nnseq.optim.schedule import Plateau
 
 
 class Curriculum:
@@ -115,6 +116,26 @@ class Curriculum:
         self.T, self.steps, self.n = state["T"], state["steps"], state["n"]
         self.is_solved = state["is_solved"]
         self.losses = deque(state["losses"], maxlen=self.window)
+
+
+class FullLength(Plateau):
+    """Trains on T steps throughout, and divides lr by 10 when 200 evaluations bring nothing better.
+
+    It is finished at the division that would pass 1e-6: the recipe of Li et al. 2018,
+    "Independently recurrent neural network", arXiv:1803.04831v3, for the adding problem.
+
+    Args:
+        T: of the task.
+        lr: at the start.
+    """
+
+    def __init__(self, T: int, lr: float) -> None:
+        super().__init__(lr, 200, 0.1, min_lr=min(1e-6, lr), stop=True)
+        self.T = T
+
+    def describe(self) -> str:
+        """The rule, for people."""
+        return f"T = {self.T}, lr {self.lr:g}, divided by 10 on plateaus"
 
 
 def enter_stage(curriculum: Curriculum, model: PlainIndRNN, optimizer: Optimizer) -> None:

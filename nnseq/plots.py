@@ -60,7 +60,8 @@ def draw(path: Path, panels: Sequence[Panel], columns: int = 1) -> None:
         if panel.is_log or (panel.is_log is None and values and min(values) > 0):
             axes.set_yscale("log")
         axes.set(title=panel.title, xlabel=panel.xlabel)
-        axes.legend()
+        if panel.curves or panel.baseline:
+            axes.legend()
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     write_durably(path, image.getvalue())

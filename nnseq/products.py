@@ -26,11 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.backend import Array
+from nnseq.backend import Array, Implementation, forced_kernels, kernels_for
 
 SMALL = 2**18  # multiply-adds; up to here OpenBLAS stays on one thread by itself
 TILE = 4096  # rows: with 128 columns of float32, 2 MB of result; adding b then costs 3 ms, not 10
 LEAST = 2**20  # multiply-adds for each thread: 30 µs of work, where handing it over takes 20
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 _one_at_a_time = threading.Lock()  # BLAS's number of threads belongs to the process
 
@@ -45,12 +47,24 @@ def product(x: Array, y: Array, b: Array | None = None) -> Array:
         if b is not None:
             z += b
         return z
+    if forced_kernels() in ("auto", "numba") and x.dtype == y.dtype and x.dtype in FLOATS:
+        return kernels_for("product", x, REFERENCE).forward(x, y, b)
+    return by_blas(x, y, b)
+
+
+def by_blas(x: Array, y: Array, b: Array | None) -> Array:
+    """The reference: NumPy's BLAS, on one thread for each block."""
+    M, K = x.shape
+    work = M * K * y.shape[1]
     with _one_at_a_time:
         blas = _blas()
         allowed = min((library.num_threads for library in blas.lib_controllers), default=1)
         threads = min(allowed, max(1, work // LEAST))
         with blas.limit(limits=1):
             return _by_rows(x, y, b, threads) if M >= K else _by_terms(x, y, b, threads)
+
+
+REFERENCE = Implementation("reference", by_blas, by_blas)  # its backward are products again
 
 
 def _by_rows(x: Array, y: Array, b: Array | None, threads: int) -> Array:

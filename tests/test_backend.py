@@ -73,6 +73,14 @@ def test_the_environment_forces_an_implementation():
     assert done.stdout.strip() == "{'indrnn': 'reference'}"
 
 
+def test_a_cleared_report_speaks_of_what_runs_from_then_on():
+    kernels_for("some_cell", A, REFERENCE)
+    backend.clear_report()
+    assert backend.report() == {}
+    kernels_for("other_cell", A, REFERENCE)
+    assert backend.report() == {"other_cell": "reference"}
+
+
 def test_report_says_what_ran():
     with use_kernels("reference"):
         indrnn(np.zeros((1, 1, 1)), np.zeros(1), np.zeros((1, 1)), None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from nnseq.plots import learning_curve
+from nnseq.plots import Panel, draw, learning_curve
 
 
 def blue_pixels(path: Path) -> int:
@@ -30,3 +30,18 @@ def test_a_curve_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for losses in ([1.0, 2.0], [5.0, 1.0]):
         learning_curve(tmp_path / "curve.png", [1, 2], losses, title="t")
     assert [p.name for p in tmp_path.iterdir()] == ["curve.png"]
+
+
+def test_panels_stand_in_rows_and_a_label_has_its_colour_in_each(tmp_path: Path) -> None:
+    curves = {"first": ([1, 2], [3.0, 1.0]), "second": ([1, 2], [0.0, 2.0])}
+    panels = [
+        Panel("a", "x", curves),
+        Panel("b", "x", {"first": ([1, 2], [2.0, 4.0])}, is_log=True),
+        Panel("c", "x", curves, ("base", 2.0), is_log=True),  # 0 has no place: it is left out
+    ]
+    draw(tmp_path / "p.png", panels, columns=2)
+    picture = imread(tmp_path / "p.png")
+    assert picture.shape[:2] == (960, 1680)
+    blue = np.abs(picture[..., :3] - np.array([0x1F, 0x77, 0xB4]) / 255).max(2) < 0.02
+    quarters = blue[:480, :840], blue[:480, 840:], blue[480:, :840], blue[480:, 840:]
+    assert [bool(q.any()) for q in quarters] == [True, True, True, False]

@@ -1,9 +1,9 @@
 """How many CPUs other work used meanwhile: what a measurement on a shared machine is worth.
 
 Threads that wait for each other in a busy loop, as those of OpenMP in PyTorch do, take ten to a
-hundred times as long once another process wants their CPU: with one other process on two CPUs,
-torch.nn.LSTM at (T, B, I, H) = (100, 32, 128, 128) took up to 4 s a step with two threads, 30 ms
-with one. A ratio from such a run says nothing.
+hundred times as long once another process wants their CPU: beside other work on two CPUs (load
+average 1 to 4), torch.nn.LSTM at (T, B, I, H) = (100, 32, 128, 128) took up to 4 s a step with two
+threads, and 30 to 70 ms with one. A ratio from such a run says nothing.
 """
 
 from __future__ import annotations

@@ -108,14 +108,20 @@ def summary_line(entry: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def warnings(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """One line if rows were measured while other work ran."""
+def warnings(about: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line each if the machine's limits or some rows were measured while other work ran."""
     busy = [row["cpus_elsewhere"] for row in rows if (row["cpus_elsewhere"] or 0) > MANY]
-    if not busy:
-        return []
+    lines = []
+    if (about["cpus_elsewhere"] or 0) > MANY:
+        lines.append(
+            ("the machine's limits", about["cpus_elsewhere"], "every share and limit says")
+        )
+    if busy:
+        lines.append((f"{len(busy)} of the rows", max(busy), "their ratios say"))
     return [
-        f"{len(busy)} rows were measured while other work used up to {max(busy):.1f} CPUs, expected "
-        f"at most {MANY}: their ratios say little; measure again when the machine is idle"
+        f"{what} came while other work used up to {most:.1f} CPUs, expected at most {MANY}: "
+        f"{consequence} little; measure again when the machine is idle"
+        for what, most, consequence in lines
     ]
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the package benchmarks is
 
-from benchmarks import machine, memory, peers, report, threads, timing
+from benchmarks import elsewhere, machine, memory, peers, report, threads, timing
 from benchmarks.case import Case, Shape, Step
 from benchmarks.cases import CASES, chosen
 from nnseq.backend import DeviceError, device_module
@@ -78,19 +79,23 @@ def main(argv: list[str] | None = None) -> int:
         importlib.import_module(peers.NEEDS[name])
     try:
         with threads.pinned(options.threads) as pinning:
+            start = elsewhere.read([os.getpid()])
             limits = machine.measure(options.device, options.threads, options.quick)
+            others = elsewhere.cpus_between(start, elsewhere.read([os.getpid()]))
             rows = print_rows(measured(cases, rivals, limits, options), limits)
     except (timing.WrongResultError, RuntimeError, MemoryError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
+    about = machine.describe(options.device, options.threads, limits, pinning)
     content = {
-        "machine": machine.describe(options.device, options.threads, limits, pinning),
+        "machine": {**about, "cpus_elsewhere": others},
         "kept": options.kept,
         "versions": machine.versions(),
         "summary": report.summary(rows),
         "rows": rows,
     }
-    print(*map(report.summary_line, content["summary"]), *report.warnings(rows), sep="\n")
+    print(*map(report.summary_line, content["summary"]), sep="\n")
+    print(*(f"{line}\n" for line in report.warnings(content["machine"], rows)), sep="", end="")
     try:
         report.write(options.out, content)
     except OSError as error:

@@ -8,21 +8,21 @@ Every launch of ours goes through `Launcher`, which compares each argument with 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnseq_kernels.spec import Entry, KernelSpec, Parameter, Sizes
+from nnseq_kernels.graphs import Graphs, Record, Run, S
+from nnseq_kernels.spec import C_TYPES, Entry, KernelSpec, Parameter, Sizes, joined
 
 NULL = np.uintp(0)  # a NULL pointer as a kernel argument: eight zero bytes (None would not do)
 
 # A compiled kernel, called as CuPy's are: function(grid, block, arguments, shared_mem=bytes).
 Function = Callable[..., None]
 Load = Callable[[KernelSpec, Entry], Function]
-
-C_TYPES = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,17 @@ class Launcher:
         load: load(spec, entry) returns the compiled kernel, and keeps it for the next time.
         multiply: multiply(x, W, out) writes x @ W into out, each C-contiguous or the transpose of
             a C-contiguous array; None: `xp.matmul`.
-        record: record(run) -> replay. It calls run() once, which launches and multiplies but
-            whose work is only taken down; each replay() then does that work, on the same arrays.
-            None: nothing can be recorded here.
+        record: record(run) -> replay. It calls run() once, whose launches and products are not
+            done but taken down; each replay() then does them all, on the same arrays. None: every
+            sequence is launched step by step.
+        graphs: the sequences recorded so far.
     """
 
     xp: Any
     load: Load
     multiply: Callable[[Any, Any, Any], None] | None = None
-    record: Callable[[Callable[[], None]], Callable[[], None]] | None = None
+    record: Record | None = None
+    graphs: Graphs = field(default_factory=Graphs, compare=False)
 
     def __call__(self, spec: KernelSpec, name: str, sizes: Sizes, **values: Any) -> None:
         """Launches one entry of the spec, once, for these sizes.
@@ -105,6 +107,18 @@ class Launcher:
             self.xp.matmul(x, W, out=out)
         else:
             self.multiply(x, W, out)
+
+    def sequence(self, key: Hashable, build: Callable[[], S]) -> tuple[S, Run]:
+        """Returns the arrays of a sequence of launches and how to run it: as a graph if it can be.
+
+        Args:
+            key: all that the sequence depends on but the values in its arrays.
+            build: makes its arrays, and `run()`, which launches all steps.
+        """
+        if self.record is None:
+            made = build()
+            return made, made.run
+        return self.graphs.sequence(key, build, self.record)
 
 
 def _arguments(entry: Entry, sizes: Sizes, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -170,10 +184,17 @@ def _load_cuda(spec: KernelSpec, entry: Entry) -> Function:
     """Returns the kernel for the current CUDA device, compiled when it is new there."""
     import cupy
 
-    key = (spec.name, entry.name, cupy.cuda.runtime.getDevice())
-    if key not in _compiled:
-        module = cupy.RawModule(
-            code=_code(spec.name), options=spec.options, name_expressions=(entry.name,), backend="nvrtc"
-        )
-        _compiled[key] = module.get_function(entry.name)
-    return _compiled[key]
+    return _compiled(spec.sources, spec.options, entry.name, cupy.cuda.runtime.getDevice())
+
+
+@functools.cache
+def _compiled(
+    sources: tuple[Path, ...], options: tuple[str, ...], name: str, device: int
+) -> Function:
+    """Compiles one kernel for one device: once per process, from CuPy's cache on disk if there."""
+    import cupy
+
+    code = joined(sources)
+    module = cupy.RawModule(code=code, options=options, name_expressions=(name,), backend="nvrtc")
+    function: Function = module.get_function(name)
+    return function

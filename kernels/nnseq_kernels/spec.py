@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 Sizes = Mapping[str, int]  # axis letter -> length: {"T": 5, "B": 3, "H": 33}
+C_TYPES = {"float32": "float", "float64": "double"}
 
 
 class Launch(NamedTuple):
@@ -80,12 +81,6 @@ class KernelSpec:
     registers: Mapping[str, int]
     options: tuple[str, ...] = ("-std=c++17",)  # compiler options besides CuPy's own
 
-    def code(self) -> str:
-        """Returns the text to compile; messages about it name the files and their lines."""
-        return "\n".join(
-            f'#line 1 "{path.name}"\n{path.read_text(encoding="utf-8")}' for path in self.sources
-        )
-
     def entry(self, name: str) -> Entry:
         """Returns the entry with this name expression.
 
@@ -97,3 +92,10 @@ class KernelSpec:
                 return entry
         known = ", ".join(entry.name for entry in self.entries)
         raise KeyError(f"{self.name}: no kernel {name!r}; there are {known}")
+
+
+def joined(sources: tuple[Path, ...]) -> str:
+    """Returns the text of a source to compile; messages about it name the files and their lines."""
+    return "\n".join(
+        f'#line 1 "{path.name}"\n{path.read_text(encoding="utf-8")}' for path in sources
+    )

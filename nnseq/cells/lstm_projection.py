@@ -194,6 +194,10 @@ def check_dtypes(arrays: dict[str, Any], mask: Any) -> None:
                 f"lstm_projection: {name} is on {device_of(array)!r} and a on "
                 f"{device_of(arrays['a'])!r}, expected one device; use to_device"
             )
+    if mask is not None and mask.dtype.kind not in "biuf":
+        raise TypeError(
+            f"lstm_projection: mask is {mask.dtype}, expected bool, whole numbers or floats"
+        )
     dtypes = [array.dtype for array in arrays.values()]
     if dtypes[0] not in FLOATS or len(set(dtypes)) > 1:
         raise TypeError(

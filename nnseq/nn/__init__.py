@@ -1,6 +1,7 @@
 """Layers: parameters, shapes, initial values and masks; never a derivative."""
 
 from nnseq.nn.batchnorm import BatchNorm
+from nnseq.nn.batchnorm_lstm import BatchNormLSTM
 from nnseq.nn.description import build, describe
 from nnseq.nn.dropconnect import DropConnect
 from nnseq.nn.dropout import Dropout
@@ -29,11 +30,14 @@ from nnseq.nn.initializers import (
     UniformUnitScaling,
 )
 from nnseq.nn.input_gate_dropout import InputGateDropout
+from nnseq.nn.layernorm_gru import LayerNormGRU
+from nnseq.nn.layernorm_lstm import LayerNormLSTM
 from nnseq.nn.linear import Linear
 from nnseq.nn.lstm import LSTM
 from nnseq.nn.module import Module, ModuleList, Parameter
 from nnseq.nn.mut import MUT
 from nnseq.nn.neural_gpu import ConvGRU, ConvGRURecurrence, NeuralGPU
+from nnseq.nn.projected_lstm import ProjectedLSTM
 from nnseq.nn.recurrent import Direction, Recurrent
 from nnseq.nn.regularizers import (
     activation_penalty,
@@ -58,6 +62,7 @@ __all__ = [
     "MUT",
     "RNN",
     "BatchNorm",
+    "BatchNormLSTM",
     "BlockOrthogonal",
     "Constant",
     "ConvGRU",
@@ -78,6 +83,8 @@ __all__ = [
     "Initializer",
     "InputGateDropout",
     "KaimingUniform",
+    "LayerNormGRU",
+    "LayerNormLSTM",
     "Linear",
     "Module",
     "ModuleList",
@@ -85,6 +92,7 @@ __all__ = [
     "Normal",
     "Orthogonal",
     "Parameter",
+    "ProjectedLSTM",
     "Recurrent",
     "Sequential",
     "Uniform",

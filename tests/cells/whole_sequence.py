@@ -233,8 +233,7 @@ def check_refusals(cell: Cell, inputs: dict[str, Any], **options: Any) -> None:
     with use_kernels("numba"), pytest.raises(DeviceError) as caught:
         cell.call(inputs, **options)
     assert str(caught.value).startswith(f"{cell.name}: kernels 'numba' ")
-    for words in (f"nnseq_kernels.{cell.name}", "use_kernels('auto')"):
-        assert words in str(caught.value)
+    assert "use_kernels('" in str(caught.value)  # the cure
     for name in ("cupy", "numba_cuda"):
         with use_kernels(name), pytest.raises(DeviceError, match=f"{cell.name}: kernels '{name}'"):
             cell.call(inputs, **options)

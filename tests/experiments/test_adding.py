@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
-from nnseq.curriculum import Curriculum
+from nnseq.curriculum import Curriculum, FullLength
 from nnseq.optim import Plateau
 from tests.child import ENVIRONMENT, ROOT
 
@@ -67,6 +67,8 @@ def test_help_says_what_it_is_and_imports_nothing_heavy() -> None:
     for flag in ("--seq_len", "--num_layers", "--hidden_size", "--batch_size", "--MAG", "--act"):
         assert flag in text
     for flag in ("--lr", "--clip_value", "--in2hid_std", "--curriculum", "--preset {paper}"):
+        assert flag in text
+    for flag in ("--model {indrnn,irnn,", "--zoneout_h", "--zoneout_c", "--forget_bias"):
         assert flag in text
     code = f"""
 import runpy, sys
@@ -137,6 +139,95 @@ def test_every_option_of_the_mathematics_changes_the_result(tmp_path: Path) -> N
         assert main([str(a) for a in argv]) == 0
         seen[str(change)] = json.loads((out / "summary.json").read_text())["metrics"]["test_mse"]
     assert len(set(seen.values())) == len(seen), seen
+
+
+# ---- the other models ----------------------------------------------------------------------------
+
+MODELS = ["indrnn", "irnn", "rnn", "lstm", "gru", "mut1", "mut2", "mut3"]
+FLAGS_OF_OTHERS: list[list[object]] = [
+    *([["--model", model] for model in MODELS[1:]]),
+    ["--model", "gru", "--zoneout_h", 0.5],
+    *(["--model", "lstm", flag, 0.5] for flag in ("--zoneout_h", "--zoneout_c", "--forget_bias")),
+    *(["--model", "lstm", flag, 1e-4] for flag in ("--lr", "--clip_norm")),
+]
+
+
+def test_every_model_and_every_option_of_one_changes_the_result(tmp_path: Path) -> None:
+    import runpy
+
+    main = runpy.run_path(str(SCRIPT))["main"]
+    seen = {}
+    for number, flags in enumerate(FLAGS_OF_OTHERS):
+        out = tmp_path / str(number)
+        assert main([str(a) for a in [*SMALL, "--max_steps", 2, "--out", out, *flags]]) == 0
+        seen[str(flags)] = json.loads((out / "summary.json").read_text())["metrics"]["test_mse"]
+    assert len(set(seen.values())) == len(seen), seen
+
+
+def test_the_models_have_their_own_recipe_and_size(tmp_path: Path) -> None:
+    adding("--model", "lstm", "--max_steps", 0, "--out", tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["params"] == 4 * 64 * (2 + 64 + 1) + 64 + 1
+    expected = {"seq_len": 100, "num_layers": 1, "lr": 1e-3, "clip_norm": 1.0, "forget_bias": 1.0}
+    expected |= {"MAG": None, "act": None, "in2hid_std": None, "curriculum": None}
+    assert {name: summary["options"][name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--model", "lstm", "--MAG", "2"], "--MAG came with --model lstm"),
+        (["--model", "gru", "--act", "tanh"], "--act came with --model gru"),
+        (["--model", "irnn", "--in2hid_std", "1"], "--in2hid_std came with --model irnn"),
+        (["--model", "mut1", "--no_curriculum"], "--curriculum came with --model mut1"),
+        (["--model", "rnn", "--preset", "paper"], "--preset paper came with --model rnn"),
+        (["--forget_bias", "1"], "--forget_bias came with --model indrnn"),
+        (["--zoneout_h", "0.1"], "--zoneout_h came with --model indrnn"),
+        (["--model", "gru", "--zoneout_c", "0.1"], "choose another model: lstm"),
+        (["--model", "mut4"], "invalid choice: 'mut4'"),
+    ],
+)
+def test_an_option_of_another_model_is_refused_in_one_line(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import runpy
+
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(SCRIPT))["main"](argv)
+    assert left.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def test_a_stopped_run_with_masks_continues_to_the_same_bits(tmp_path: Path) -> None:
+    import runpy
+
+    space = runpy.run_path(str(SCRIPT))
+    space["main"].__globals__["EVAL_EVERY"] = 4  # and an evaluation, which draws none, between
+
+    def run(out: str, steps: int, *more: str) -> None:
+        argv = [*SMALL, "--model", "lstm", "--zoneout_h", "0.2", "--zoneout_c", "0.4", *more]
+        assert space["main"]([*argv, "--out", str(tmp_path / out), "--max_steps", str(steps)]) == 0
+
+    run("whole", 10)
+    run("parts", 5)
+    run("parts", 10, "--resume")
+    assert result(tmp_path / "parts") == result(tmp_path / "whole")
+
+
+def test_an_evaluation_amid_training_takes_the_expectation_and_draws_no_mask() -> None:
+    import runpy
+
+    space = runpy.run_path(str(SCRIPT))
+    options = {"seq_len": 9, "hidden_size": 3, "device": "cpu"}
+    task = space["Adding"](space["AddingOptions"](model="lstm", zoneout_c=0.5, **options))
+    before = task.rngs["masks"].bit_generator.state
+    assert task.evaluate() == task.evaluate()
+    assert task.rngs["masks"].bit_generator.state == before
+    assert task.model.is_training
+    task.loss()
+    assert task.rngs["masks"].bit_generator.state != before
 
 
 def test_without_the_curriculum_every_sequence_is_long_and_plateaus_are_watched(
@@ -241,10 +332,12 @@ def test_a_run_stopped_in_a_later_stage_of_its_recipe_ends_with_the_same_bits(
         def __init__(self, target: int, lr: float) -> None:
             super().__init__(target, lr, start=6, window=4, threshold=9.0, final=30)
 
-    def impatient(lr: float, *_: Any, **__: Any) -> Plateau:
-        return Plateau(lr, 1, 0.1, threshold=0.9)
+    class Impatient(FullLength):
+        def __init__(self, T: int, lr: float) -> None:
+            Plateau.__init__(self, lr, 1, 0.1, threshold=0.9)
+            self.T = T
 
-    space["main"].__globals__.update(Curriculum=Fast, Plateau=impatient, EVAL_EVERY=5)
+    space["main"].__globals__.update(Curriculum=Fast, FullLength=Impatient, EVAL_EVERY=5)
 
     def run(out: str, steps: int, *more: str) -> None:
         argv = [*SMALL, recipe, "--in2hid_std", "0.3", "--out", str(tmp_path / out), *more]

@@ -69,7 +69,7 @@ def test_one_command_writes_the_table_and_the_file(tmp_path):
     assert len(row["ours_all_s"]) == len(row["peer_all_s"]) == 3
     assert row["ours_s"] == sorted(row["ours_all_s"])[1]
     assert row["ratio"] == row["peer_s"] / row["ours_s"]
-    *_, line, summary = done.stdout.splitlines()
+    line, summary = done.stdout.splitlines()[2:4]  # a word on other work may follow
     assert f"{row['ratio']:.2f}" in line
     assert summary.startswith("indrnn against reference: geometric mean")
     assert [entry["ratio_geomean"] for entry in content["summary"]] == pytest.approx([row["ratio"]])
@@ -79,8 +79,9 @@ def test_one_command_writes_the_table_and_the_file(tmp_path):
 def test_ours_and_the_peer_agree(case, peer):
     arrays = case.draw(case.quick_shapes[0], 0)
     ours, theirs = (case.runner(who)(arrays, "cpu") for who in ("ours", case.judge(peer)))
-    timing.check_steps(case.name, ours, theirs, case.tolerance, case.compared_steps)
-    assert case.runner(peer)(arrays, "cpu")().keys() == ours().keys()
+    with threads.pinned(1):  # beside other work, several threads of PyTorch take seconds
+        timing.check_steps(case.name, ours, theirs, case.tolerance, case.compared_steps)
+        assert case.runner(peer)(arrays, "cpu")().keys() == ours().keys()
 
 
 @pytest.mark.parametrize("peer", PEERS)
@@ -220,8 +221,10 @@ def test_medians_ratio_and_share_of_the_sgemm_rate_of_a_row():
     assert (row["peer_flops"], row["peer_sgemm_share"]) == (2e11, 0.2)
     assert row["ours_peak_ratio"] is None
     assert {"2.50", "500.0", "50%", "0.25"} <= set(report.line(row).split())
-    (warning,) = report.warnings([row, row | {"cpus_elsewhere": 0.05}])
-    assert warning.startswith("1 rows were measured while other work used up to 0.2 CPUs")
+    idle = {"cpus_elsewhere": 0.05}
+    (warning,) = report.warnings(idle, [row, row | idle])
+    assert warning.startswith("1 of the rows came while other work used up to 0.2 CPUs")
+    assert report.warnings({"cpus_elsewhere": 1.5}, [row])[0].startswith("the machine's limits")
 
 
 def test_a_case_without_products_has_no_share_of_the_sgemm_rate():
@@ -231,7 +234,7 @@ def test_a_case_without_products_has_no_share_of_the_sgemm_rate():
     )
     assert row["ours_flops"] is row["ours_sgemm_share"] is None
     assert "nan" not in report.line(row)
-    assert report.warnings([row]) == []
+    assert report.warnings({"cpus_elsewhere": None}, [row]) == []
 
 
 @pytest.mark.skipif(not elsewhere.STAT.exists(), reason="the system has no /proc/stat")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,13 +35,24 @@ def assert_agrees(ours: Pair, expected: Pair, example: Example) -> None:
     expected_outputs, expected_saved = expected.forward(*example.inputs, **example.options)
     _compare(f"{example.label}: output", outputs, expected_outputs)
 
-    read_only = [x for x in (*saved, *example.doutputs) if isinstance(x, np.ndarray)]
+    read_only = list(_arrays((*saved, *example.inputs, *example.doutputs)))
     before = [x.copy() for x in read_only]
     gradients = ours.backward(saved, *example.doutputs)
     expected_gradients = expected.backward(expected_saved, *example.doutputs)
     _compare(f"{example.label}: gradient", gradients, expected_gradients)
     for array, copy in zip(read_only, before, strict=True):
-        assert np.array_equal(array, copy), f"{example.label}: backward wrote into its input"
+        assert np.array_equal(array, copy, equal_nan=array.dtype != bool), (
+            f"{example.label}: backward wrote into its input"
+        )
+
+
+def _arrays(values: Any) -> Iterator[np.ndarray[Any, Any]]:
+    """All arrays in a tuple, list or dict, at any depth."""
+    for x in values.values() if isinstance(values, dict) else values:
+        if isinstance(x, np.ndarray):
+            yield x
+        elif isinstance(x, dict | list | tuple):
+            yield from _arrays(x)
 
 
 def _compare(what: str, came: Any, expected: Any) -> None:

@@ -6,10 +6,13 @@ A new kernel adds its builder to `_BUILDERS`; a test fails as long as it is miss
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tests.cells import recurrent_cases
 
 Sizes = Mapping[str, int]
 
@@ -55,4 +58,28 @@ def _indrnn(sizes: Sizes, dtype: np.dtype[Any]) -> Iterator[Example]:
         yield Example(label, (draw(T, B, H), u, draw(B, H), mask), options, given)
 
 
-_BUILDERS: dict[str, Callable[[Sizes, np.dtype[Any]], Iterator[Example]]] = {"indrnn": _indrnn}
+EVERYTHING = {"T": 3, "B": 2, "H": 5}  # where every option runs alone, too
+AT_ALL_SIZES = ("plain", "all fresh", "all per unit")
+
+
+def _recurrent(op: str, sizes: Sizes, dtype: np.dtype[Any]) -> Iterator[Example]:
+    """Every variant of a cell at one size, a few at the others; gradients missing by turns.
+
+    What stands at padded steps is NaN.
+    """
+    T, B, H = sizes["T"], sizes["B"], sizes["H"]
+    for turn, variant in enumerate(recurrent_cases.variants(op)):
+        if sizes != EVERYTHING and variant.label not in AT_ALL_SIZES:
+            continue
+        inputs, options, doutputs = recurrent_cases.draw(op, variant, T, B, H, dtype, seed=turn)
+        if "mask" in variant.present:
+            inputs = recurrent_cases.with_nan_in_padding(op, inputs)
+        missing = turn % (len(doutputs) + 1)  # the last turn has all
+        given = tuple(None if k == missing else dy for k, dy in enumerate(doutputs))
+        yield Example(variant.label, inputs, options, given)
+
+
+_BUILDERS: dict[str, Callable[[Sizes, np.dtype[Any]], Iterator[Example]]] = {
+    "indrnn": _indrnn,
+    **{op: partial(_recurrent, op) for op in recurrent_cases.CELLS},
+}

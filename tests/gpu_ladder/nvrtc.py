@@ -18,6 +18,7 @@ import cupy
 from cupy._core import core
 from cupy.cuda import compiler, nvrtc
 from nnseq_kernels.registry import KERNELS
+from nnseq_kernels.spec import joined
 
 ARCHITECTURES = ("80", "90", "100")
 
@@ -56,18 +57,18 @@ class Compiled:
 
 
 def compile_cubin(
-    source: Path,
+    sources: Sequence[Path],
     architecture: str,
     options: Sequence[str] = (),
     name_expressions: Sequence[str] = (),
 ) -> Compiled:
-    """Compiles `source` as `cupy.RawModule` would on a GPU of `architecture` ("90" is sm_90).
+    """Compiles `sources` as `cupy.RawModule` would on a GPU of `architecture` ("90" is sm_90).
 
     Raises RuntimeError with the compiler's log when NVRTC or the assembler refuses it.
     """
-    code = source.read_text()
+    code, filename = joined(tuple(sources)), sources[-1].name
     flags = (*cupy_options(code, options, architecture), "--ptxas-options=-v")
-    program = nvrtc.createProgram(code, source.name, (), ())
+    program = nvrtc.createProgram(code, filename, (), ())
     try:
         for name in name_expressions:
             nvrtc.addNameExpression(program, name)
@@ -75,13 +76,13 @@ def compile_cubin(
             nvrtc.compileProgram(program, flags)
         except nvrtc.NVRTCError as error:
             log = nvrtc.getProgramLog(program)
-            raise RuntimeError(f"{source.name}, sm_{architecture}: {error}\n{log}") from None
+            raise RuntimeError(f"{filename}, sm_{architecture}: {error}\n{log}") from None
         log = nvrtc.getProgramLog(program)
         lowered = {nvrtc.getLoweredName(program, name): name for name in name_expressions}
         return Compiled(
             nvrtc.getCUBIN(program),
             {lowered.get(name, name): found for name, found in _resources(log).items()},
-            _warnings(log, source.name),
+            _warnings(log, sources),
             log,
         )
     finally:
@@ -93,7 +94,7 @@ def compile_registered(name: str, architecture: str) -> Compiled:
     """Compiles all entries of one source of the registry, once per process."""
     spec = next(spec for spec in KERNELS if spec.name == name)
     names = [entry.name for entry in spec.entries]
-    return compile_cubin(spec.source, architecture, spec.options, names)
+    return compile_cubin(spec.sources, architecture, spec.options, names)
 
 
 def cupy_options(code: str, options: Sequence[str], architecture: str) -> tuple[str, ...]:
@@ -139,7 +140,8 @@ def _resources(log: str) -> dict[str, Resources]:
     return found
 
 
-def _warnings(log: str, filename: str) -> tuple[str, ...]:
-    ours = re.compile(rf"^(?:.*/)?{re.escape(filename)}\(\d+\): warning.*$", re.MULTILINE)
+def _warnings(log: str, sources: Sequence[Path]) -> tuple[str, ...]:
+    names = "|".join(re.escape(path.name) for path in sources)
+    ours = re.compile(rf"^(?:.*/)?(?:{names})\(\d+\): warning.*$", re.MULTILINE)
     assembler = re.compile(r"^ptxas (?:warning|error).*$", re.MULTILINE)
     return tuple(m[0] for pattern in (ours, assembler) for m in pattern.finditer(log))

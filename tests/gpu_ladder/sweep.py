@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from nnseq_kernels.launcher import Launcher
 from nnseq_kernels.registry import KERNELS
-from nnseq_kernels.spec import Entry, KernelSpec, Sizes
+from nnseq_kernels.spec import Entry, KernelSpec, Sizes, joined
 
 from .agreement import Pair, assert_agrees, reference
 from .cusim import Module
@@ -37,13 +37,16 @@ class NanFilled:
         return np.full_like(array, np.nan, order="C", subok=False)
 
     def empty(self, shape: Any, dtype: Any) -> Any:
-        return np.full(shape, np.nan, dtype)
+        filling = np.nan if np.dtype(dtype).kind == "f" else 255
+        return np.full(shape, filling, dtype)
 
 
 @functools.cache
-def compiled(source: Path, options: tuple[str, ...], names: tuple[str, ...], mode: str) -> Module:
+def compiled(
+    sources: tuple[Path, ...], options: tuple[str, ...], names: tuple[str, ...], mode: str
+) -> Module:
     """All entries of one source, compiled for the CPU once per process."""
-    return Module(source, options, names, mode)
+    return Module(joined(sources), options, names, mode)
 
 
 class Sweep:
@@ -70,8 +73,10 @@ class Sweep:
 
     def _load(self, spec: KernelSpec, entry: Entry) -> Any:
         self.launches[entry.name] += 1
+        *shared, own = spec.sources
+        sources = (*shared, self.sources.get(spec.name, own))
         names = tuple(entry.name for entry in spec.entries)
-        module = compiled(self.sources.get(spec.name, spec.source), spec.options, names, self.mode)
+        module = compiled(sources, spec.options, names, self.mode)
         kernel = module.get_function(entry.name)
         return functools.partial(kernel, order=self.order)
 

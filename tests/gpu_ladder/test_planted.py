@@ -24,7 +24,7 @@ PAIRS = [(case, mode) for case in BUGS for mode in case.caught]
 BARRIERS = [
     pytest.param(spec, barrier.span(), id=f"{spec.name}-{i}")
     for spec in KERNELS
-    for i, barrier in enumerate(re.finditer(r"__syncthreads\(\);", spec.source.read_text()))
+    for i, barrier in enumerate(re.finditer(r"__syncthreads\(\);", spec.sources[-1].read_text()))
 ]
 SMOKE_PAIRS = [(case, mode) for case, mode in PAIRS if case.name in SMOKE]
 
@@ -73,8 +73,9 @@ def test_a_kernel_of_ours_without_one_barrier_is_caught(
     spec: KernelSpec, span: tuple[int, int], tmp_path: Path
 ) -> None:
     """Each barrier is needed, and the small TSan run of rung 4 sees when one is gone."""
-    code = spec.source.read_text()
-    mutant = tmp_path / spec.source.name
+    source = spec.sources[-1]
+    code = source.read_text()
+    mutant = tmp_path / source.name
     mutant.write_text(code[: span[0]] + code[span[1] :])
     sweep = ["-m", "tests.gpu_ladder.sweep", "tsan", "forward", "smoke", f"{spec.name}={mutant}"]
     done = run_python("tsan", sweep)

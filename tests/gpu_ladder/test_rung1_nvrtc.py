@@ -33,7 +33,7 @@ def test_entries_do_not_spill_and_keep_their_register_budget(name: str, architec
 def compile_text(folder: Path, code: str) -> Compiled:
     source = folder / "snippet.cu"
     source.write_text(code)
-    return compile_cubin(source, "90")
+    return compile_cubin([source], "90")
 
 
 def test_a_spilling_kernel_is_seen(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from nnseq_kernels.cpu_jit import text_hash
+from nnseq_kernels.cpu_jit import cpu_jit, text_hash
 
 PAIR = """
 from nnseq_kernels.cpu_jit import cpu_jit
@@ -112,6 +112,29 @@ def test_a_user_without_a_home_gets_the_warning_too(run, tmp_path):
     assert stderr.count("Could not determine home directory") == 1
 
 
+# ---- options of the compiler -------------------------------------------------------------------
+
+
+def test_a_promise_that_arrays_do_not_overlap_reaches_the_compiler_and_has_a_file_of_its_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+
+    def add(to, x):
+        for j in range(x.size):
+            to[j] += x[j]
+
+    def promises(**options):
+        kernel, to = cpu_jit(**options)(add), np.ones(3)
+        kernel(to, np.arange(3.0))
+        np.testing.assert_array_equal(to, [1, 2, 3])
+        (llvm,) = kernel.inspect_llvm().values()
+        return next(x for x in llvm.splitlines() if x.startswith("define")).count("noalias")
+
+    assert promises() < promises(noalias=True)
+    assert len(compiled(tmp_path)) == 2
+
+
 # ---- what the name of a file depends on --------------------------------------------------------
 
 
@@ -179,3 +202,42 @@ def test_a_file_edited_after_its_import_is_not_taken_for_the_code_that_runs(tmp_
     old = imported().pointwise
     path.write_text("def pointwise(x): return x * 3")
     assert text_hash(old) != text_hash(imported().pointwise)
+
+
+INTRINSIC = """
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+class Builder:
+    def build(self, builder, x):
+        return builder.fmul(x, ir.Constant(x.type, {factor}))
+
+@intrinsic
+def scaled(typingctx, x):
+    def generate(context, builder, signature, arguments):
+        return Builder().build(builder, arguments[0])
+    return types.float64(types.float64), generate
+"""
+
+
+def test_an_edit_of_what_builds_an_intrinsic_is_noticed(tmp_path, monkeypatch):
+    """The edit is in a class: the bytecode that a kernel reaches is the same, the text is not."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "edited_intrinsic.py"
+
+    def make(scaled):
+        @cpu_jit()
+        def loop(x):
+            return scaled(x)
+
+        return loop
+
+    for factor, files in [(2.0, 1), (3.0, 2), (2.0, 2)]:
+        path.write_text(INTRINSIC.format(factor=factor))
+        spec = importlib.util.spec_from_file_location("edited_intrinsic", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "edited_intrinsic", module)  # where its text is found
+        exec(compile(path.read_text(), path, "exec"), vars(module))
+        assert make(module.scaled)(5.0) == 5 * factor
+        assert len(compiled(tmp_path / "cache")) == files

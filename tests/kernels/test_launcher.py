@@ -13,15 +13,15 @@ from nnseq_kernels.spec import Entry, KernelSpec, Launch, Parameter
 SIZES = {"B": 2, "H": 3}
 SCALE = KernelSpec(
     name="scale",
-    source=Path("scale.cu"),
+    sources=(Path("scale.cu"),),
     entries=(
         Entry(
             "scale<float>",
             "float32",
             (
-                Parameter("x", "in", "float32", "BH"),
+                Parameter("x", "in", "float32", "B H"),
                 Parameter("mask", "optional", "uint8", "B"),
-                Parameter("y", "out", "float32", "BH"),
+                Parameter("y", "out", "float32", "B H"),
                 Parameter("factor", "scalar", "float32"),
                 Parameter("B", "scalar", "int32"),
             ),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nnseq_kernels.registry import KERNELS, NUMBA_CUDA
-from nnseq_kernels.spec import Entry, KernelSpec
+from nnseq_kernels.spec import Entry, KernelSpec, joined
 
 ROOT = Path(__file__).parents[2]
 KERNEL = re.compile(r"__global__ void __launch_bounds__\((\d+)[^)]*\) (\w+)\(([^)]*)\)")
@@ -22,7 +22,7 @@ def declared(spec: KernelSpec, entry: Entry) -> tuple[int, list[tuple[str, str, 
     stem = entry.name.partition("<")[0]
     bounds, parameters = next(
         (bounds, parameters)
-        for bounds, name, parameters in KERNEL.findall(spec.source.read_text(encoding="utf-8"))
+        for bounds, name, parameters in KERNEL.findall(joined(spec.sources))
         if name == stem
     )
     found = []
@@ -36,7 +36,9 @@ def declared(spec: KernelSpec, entry: Entry) -> tuple[int, list[tuple[str, str, 
 
 def test_every_cuda_source_is_registered() -> None:
     sources = set((ROOT / "kernels").rglob("*.cu"))
-    assert sources == {spec.source for spec in KERNELS}
+    assert sources == {spec.sources[-1] for spec in KERNELS}
+    shared = set((ROOT / "kernels").rglob("*.cuh"))
+    assert shared == {path for spec in KERNELS for path in spec.sources[:-1]}
 
 
 def test_every_numba_cuda_module_is_registered() -> None:
@@ -52,15 +54,14 @@ def test_every_numba_cuda_module_is_registered() -> None:
 def test_parameters_are_those_of_the_source(spec: KernelSpec) -> None:
     for entry in spec.entries:
         ours = [
-            (p.name, p.dtype, p.role != "scalar", p.role in ("in", "optional"))
-            for p in entry.parameters
+            (p.name, p.dtype, bool(p.axes), p.role in ("in", "optional")) for p in entry.parameters
         ]
         assert ours == declared(spec, entry)[1], entry.name
 
 
 @pytest.mark.parametrize("spec", EVERY)
 def test_every_kernel_of_the_source_has_entries(spec: KernelSpec) -> None:
-    found = {name for _, name, _ in KERNEL.findall(spec.source.read_text(encoding="utf-8"))}
+    found = {name for _, name, _ in KERNEL.findall(joined(spec.sources))}
     assert found == {entry.name.partition("<")[0] for entry in spec.entries}
     names = [entry.name for entry in spec.entries]
     assert len(names) == len(set(names))
@@ -72,10 +73,9 @@ def test_launches_cover_every_output_column_once(spec: KernelSpec) -> None:
         bounds, _ = declared(spec, entry)
         for sizes in spec.examples:
             grid, block, shared_bytes = spec.launch(entry, sizes)
+            # Of the axes (T, B, H) the last two: a thread walks through time, or does one step.
             smallest = min(
-                np.prod([sizes[axis] for axis in p.axes], dtype=int)
-                for p in entry.parameters
-                if p.role == "out"
+                np.prod(p.shape(sizes)[-2:]) for p in entry.parameters if p.role == "out"
             )
             assert np.prod(block) <= bounds
             assert grid[0] * block[0] >= smallest

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnseq import nn
+from nnseq.backend import device_of, to_device, use_kernels
 from nnseq.cells.elman import elman
 from nnseq.gradcheck import gradcheck, gradcheck_directional
 from nnseq.nn.recurrent import Direction, Recurrent
@@ -311,6 +312,29 @@ def test_shapes_dtypes_and_layouts(
     np.testing.assert_allclose(y.data, exact, atol=2e-5 if dtype == np.float32 else 1e-13)
     if directions != {"bidirectional": True} and not is_padded:
         np.testing.assert_array_equal(y.data[0 if directions else -1], finals[0].data[-1])
+
+
+@pytest.mark.gpu
+@each
+def test_a_gpu_gives_the_results_and_gradients_of_the_cpu(name):
+    cupy = pytest.importorskip("cupy", reason="no GPU")
+    if not cupy.cuda.is_available():
+        pytest.skip("no GPU")
+    options = {"num_layers": 2, "bidirectional": True, "learn_states": True, "weight_norm": True}
+    options |= {"p_drop": 0.3, "p_dropconnect": 0.3, "residual": True}
+    options |= {"zoneout_h": 0.3, "zoneout_masks": "static", "seq_len": T}
+    found = []
+    for device in ("cpu", "cuda"):
+        layer = make(name, **options).to(device)
+        x = Tensor(to_device(draw(1, T, B, D), device), True)
+        with use_kernels("auto"):
+            ys = outputs(layer(x, lengths=LENGTHS, rng=np.random.default_rng(3)))
+            dys = [to_device(draw(4 + k, *y.shape), device) for k, y in enumerate(ys)]
+            arrays = [y.data for y in ys] + list(grad(ys, [x, *layer.parameters()], dys))
+        assert {device_of(a) for a in arrays} == {device}
+        found.append([to_device(a, "cpu") for a in arrays])
+    for cpu, gpu in zip(*found, strict=True):
+        np.testing.assert_allclose(gpu, cpu, rtol=1e-8, atol=1e-10)
 
 
 # ---- a layer of one's own ----------------------------------------------------------------------

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nnseq_kernels.indrnn.launch import C_ACTS, C_TYPES, SPEC, entry_name, sum_name
+from nnseq_kernels.indrnn.launch import C_ACTS, SPEC, entry_name, sum_name
 from nnseq_kernels.indrnn.saved import Saved
 from nnseq_kernels.launcher import Launcher, cuda_launcher
+from nnseq_kernels.spec import C_TYPES
 
 
 def forward(

@@ -6,12 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from nnseq_kernels.spec import Entry, KernelSpec, Launch, Parameter, Sizes
+from nnseq_kernels.spec import C_TYPES, Entry, KernelSpec, Launch, Parameter, Sizes
 
 BLOCK = (32, 8)  # columns x warps that take turns in time (or in the batch, in the sum)
 MAX_AXIS = 2**30  # the kernels count steps in 32-bit integers and look some tiles ahead
 
-C_TYPES = {"float32": "float", "float64": "double"}
 C_ACTS = {"relu": "RELU", "tanh": "TANH", "identity": "IDENTITY"}
 
 Stem = Literal["forward", "backward"]

@@ -60,7 +60,7 @@ def rows(dtype: Any) -> Rows:
             dh_new = (one - z_h[j]) * dh_j  # (10)
             do = dh_new * tanh_c * o * (one - o)  # (8), (7)
             dc_new = (one - z_c[j]) * dc[j] + dh_new * o * (one - tanh_c * tanh_c) + do * p_o[j]
-            dc_raw = dc_new if c == c_raw else zero  # (6); an equal sign holds for what is inside
+            dc_raw = dc_new if c == c_raw or cell_clip == np.inf else zero  # (6), and NaN stays NaN
             df = (df + dc_raw * c_prev[j]) * f * (one - f)  # (5), (3)
             di = dc_raw * d_i[j] * g * i * (one - i)  # (5), (2)
             da_g[j] = dc_raw * d_i[j] * i * (one - g * g)  # (5), (4)

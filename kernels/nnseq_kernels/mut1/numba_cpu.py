@@ -1,6 +1,6 @@
 """MUT1 on the CPU; its pointwise part is recurrence/numba_reset.py's.
 
-    n = tanh(s W_n + tanh(x_t) + b_x): a_n = tanh(x_t) + b_x is made here, for all steps at once
+n = tanh(s W_n + tanh(x_t) + b_x): a_n = tanh(x_t) + b_x is made here, for all steps at once
 """
 
 from __future__ import annotations

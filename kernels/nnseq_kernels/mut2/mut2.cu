@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(128) mut2_state_backward(
 template <typename F>
 __global__ void __launch_bounds__(128) mut2_gates_backward(
     const F* __restrict__ h, const F* __restrict__ gates, const unsigned char* __restrict__ mask,
-    const F* __restrict__ ds, F* dh_carry, F* __restrict__ dq_rz, F* __restrict__ s, int t, int B,
+    const F* __restrict__ ds, F* dh_carry, F* __restrict__ dq_rz, F* __restrict__ s_all, int t, int B,
     int H)
 {
     const Column at(t, B, H);
@@ -92,6 +92,6 @@ __global__ void __launch_bounds__(128) mut2_gates_backward(
     const F h_prev = h[at.now], r = gates[at.of(3, t, B, H)], ds_t = ds[at.n];
     const F da_r = ds_t * h_prev * r * (F(1) - r);                                    // (3), (1)
     dq_rz[at.of(2, t, B, H)] = counted ? da_r : F(0);
-    s[at.now] = counted ? r * h_prev : F(0);
+    s_all[at.now] = counted ? r * h_prev : F(0);
     if (counted) dh_carry[at.n] += ds_t * r;                                               // (3)
 }

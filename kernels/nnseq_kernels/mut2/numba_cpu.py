@@ -1,6 +1,6 @@
 """MUT2 on the CPU; its pointwise part is recurrence/numba_reset.py's.
 
-    r = σ(x_t + b_x + h_{t-1} W_r): a_r = x_t + b_x is made here, for all steps at once
+r = σ(x_t + b_x + h_{t-1} W_r): a_r = x_t + b_x is made here, for all steps at once
 """
 
 from __future__ import annotations

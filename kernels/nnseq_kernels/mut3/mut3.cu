@@ -83,7 +83,7 @@ template <typename F>
 __global__ void __launch_bounds__(128) mut3_gates_backward(
     const F* __restrict__ h, const F* __restrict__ gates, const unsigned char* __restrict__ mask,
     const F* __restrict__ ds, const F* __restrict__ dtanh_h, F* dh_carry, F* __restrict__ dq_r,
-    F* __restrict__ s, F* __restrict__ tanh_h, int t, int B, int H)
+    F* __restrict__ s_all, F* __restrict__ tanh_h_all, int t, int B, int H)
 {
     const Column at(t, B, H);
     if (at.n >= B * H) return;
@@ -92,8 +92,8 @@ __global__ void __launch_bounds__(128) mut3_gates_backward(
     const F tanh_prev = tanh_of(h_prev);
     const F da_r = ds_t * h_prev * r * (F(1) - r);                                    // (3), (1)
     dq_r[at.now] = counted ? da_r : F(0);
-    s[at.now] = counted ? r * h_prev : F(0);
-    tanh_h[at.now] = tanh_prev;
+    s_all[at.now] = counted ? r * h_prev : F(0);
+    tanh_h_all[at.now] = tanh_prev;
     if (counted)
         dh_carry[at.n] += ds_t * r + dtanh_h[at.n] * (F(1) - tanh_prev * tanh_prev);  // (3), (2)
 }

@@ -1,6 +1,6 @@
 """What happens around the loop over time: memory, threads, and the gradients of the weights.
 
-    dW = Σ_t leftᵀ dq, over all steps at once, each thread for columns of its own               (1)
+dW = Σ_t leftᵀ dq, over all steps at once, each thread for columns of its own               (1)
 """
 
 from __future__ import annotations
@@ -118,9 +118,7 @@ def forward(rows: Rows, a: Array, inputs: Inputs, *, has_p: bool = False) -> Sav
     return saved
 
 
-def backward(
-    rows: Rows, saved: Saved, dh: Any, dc: Any, dh_T: Any, dc_T: Any
-) -> Gradients:
+def backward(rows: Rows, saved: Saved, dh: Any, dc: Any, dh_T: Any, dc_T: Any) -> Gradients:
     """Undo forward. Gradients that are None are zero."""
     inputs, lefts, kept, c, h, has_p = saved
     T, B, H = h.shape

@@ -150,9 +150,7 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                             g_h[b - b0, :H],
                         )
             end = (end_0 - first_0) * H
-            multiply_rows(
-                *(da[t], b0 * G + first_0 * H, G, b1 - b0), *(panels[0], 0, end, g_h, 1)
-            )
+            multiply_rows(*(da[t], b0 * G + first_0 * H, G, b1 - b0), *(panels[0], 0, end, g_h, 1))
             if has_dq:
                 multiply_rows(dq[t], b0 * H, H, b1 - b0, panels[0], end, end + H, g_h, 1)
 

@@ -1,0 +1,118 @@
+"""GRU on CUDA through Numba: line by line like the reference, one thread per unit (b, j).
+
+The equations' numbers are those of nnseq/cells/gru_before.py; the time loop is cuda_loop.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numba.cuda
+
+from nnseq_kernels.gru_before.launch import CELL
+from nnseq_kernels.recurrence import cuda_loop, numba_steps
+from nnseq_kernels.recurrence.cuda_loop import Saved
+from nnseq_kernels.recurrence.numba_steps import Kernel, NumbaLauncher, functions, kernels
+
+cuda: Any = numba.cuda  # untyped; kernels must call it by this name
+
+Array = Any  # cupy.ndarray; numpy.ndarray in Numba's simulator
+
+
+def forward(
+    a: Array, W_hh: Array, h0: Array, z_h: Array | None, d_i: Array | None, mask: Array | None,
+) -> tuple[tuple[Array, ...], Saved]:  # fmt: skip
+    """Same contract as nnseq.cells.gru_before.forward."""
+    inputs = (a, W_hh, h0, z_h, d_i, mask)
+    return cuda_loop.forward_on(NumbaLauncher(made, a), CELL, inputs)
+
+
+def backward(saved: Saved, dh: Array | None, dh_T: Array | None) -> tuple[Array | None, ...]:
+    """Same contract as nnseq.cells.gru_before.backward."""
+    launcher = NumbaLauncher(made, saved.arrays["h"])
+    return cuda_loop.backward_on(launcher, CELL, saved, (dh, dh_T))
+
+
+def instances() -> Iterator[tuple[str, Any, str]]:
+    """Yields every kernel that can be launched: a name, the kernel, its signature for Numba."""
+    return numba_steps.instances(CELL.spec, made)
+
+
+@cache
+def made(dtype: str) -> dict[str, Kernel]:
+    """Returns the kernels of one step, for float32 or float64."""
+    sigmoid, keep, weight_at, counts, one, zero = functions(dtype)
+    tanh = math.tanh
+
+    def gru_before_gates(a, q_rz, h, gates, s, t):  # type: ignore[no-untyped-def]
+        n = cuda.grid(1)
+        B, H = h.shape[1], h.shape[2]
+        if n >= B * H:
+            return
+        b, j = n // H, n % H
+        r = sigmoid(a[t, b, j] + q_rz[b, j])  # (2)
+        gates[t, b, H + j] = sigmoid(a[t, b, H + j] + q_rz[b, H + j])  # (3)
+        gates[t, b, j] = r
+        s[b, j] = r * h[t, b, j]  # (4)
+
+    def gru_before_state(a, q_n, z_h, d_i, mask, h, gates, t):  # type: ignore[no-untyped-def]
+        n = cuda.grid(1)
+        B, H = h.shape[1], h.shape[2]
+        if n >= B * H:
+            return
+        b, j = n // H, n % H
+        h_prev, z = h[t, b, j], gates[t, b, H + j]
+        n_t = tanh(a[t, b, 2 * H + j] + q_n[b, j])  # (5)
+        h_new = (one - z) * weight_at(d_i, t, b, j) * n_t + z * h_prev  # (6)
+        h_t = keep(weight_at(z_h, t, b, j), h_prev, h_new)  # (7)
+        h[t + 1, b, j] = h_t if counts(mask, t, b) else h_prev
+        gates[t, b, 2 * H + j] = n_t
+
+    def gru_before_state_backward(  # type: ignore[no-untyped-def]
+        h, gates, z_h, d_i, mask, dh, dh_T, dh_rec, dh_carry, dq_rz, dq_n, t
+    ):
+        n = cuda.grid(1)
+        B, H = h.shape[1], h.shape[2]
+        if n >= B * H:
+            return
+        b, j = n // H, n % H
+        is_last = t + 2 == h.shape[0]
+        dh_t = dh[t % dh.shape[0], b, j]
+        dh_t += dh_T[b, j] if is_last else dh_carry[b, j] + dh_rec[b, j]
+        h_prev, z, n_t = h[t, b, j], gates[t, b, H + j], gates[t, b, 2 * H + j]
+        d, zh = weight_at(d_i, t, b, j), weight_at(z_h, t, b, j)
+
+        dh_kept, dh_new = zh * dh_t, (one - zh) * dh_t  # (7)
+        dz, dn = dh_new * (h_prev - d * n_t), dh_new * (one - z) * d  # (6)
+        da_n = dn * (one - n_t * n_t)  # (5)
+        da_z = dz * z * (one - z)  # (3)
+        dh_prev = dh_kept + dh_new * z  # (7), (6)
+
+        if not counts(mask, t, b):
+            da_n, da_z, dh_prev = zero, zero, dh_t
+        dq_n[t, b, j], dq_rz[t, b, H + j] = da_n, da_z
+        dh_carry[b, j] = dh_prev
+
+    def gru_before_gates_backward(  # type: ignore[no-untyped-def]
+        h, gates, mask, ds, dh_carry, dq_rz, s_all, t
+    ):
+        n = cuda.grid(1)
+        B, H = h.shape[1], h.shape[2]
+        if n >= B * H:
+            return
+        b, j = n // H, n % H
+        h_prev, r = h[t, b, j], gates[t, b, j]
+        dr, dh_prev, s = ds[b, j] * h_prev, ds[b, j] * r, r * h_prev  # (4)
+        da_r = dr * r * (one - r)  # (2)
+
+        if not counts(mask, t, b):
+            da_r, dh_prev, s = zero, zero, zero
+        dq_rz[t, b, j], s_all[t, b, j] = da_r, s
+        dh_carry[b, j] += dh_prev
+
+    return kernels(
+        gru_before_gates, gru_before_state, gru_before_state_backward, gru_before_gates_backward
+    )

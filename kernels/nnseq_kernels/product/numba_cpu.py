@@ -1,0 +1,83 @@
+"""Products of long matrices on the CPU: every thread for rows of its own, out of tiles.
+
+    (x W)[rows] = x[rows] W + b            x (M, K) has rows in memory                 (1)
+    xᵀ y = Σ_blocks x[rows]ᵀ y[rows], added in the order of the blocks                  (2)
+
+At the sizes around a recurrence the tiles reach 215 GF/s on two cores where OpenBLAS has 190; and
+they leave OpenBLAS's threads asleep: those go on spinning for some 20 ms after each call, on a core
+that the recurrence's second thread wants (LSTM at T=50, B=20, I=H=650: 170 ms with them, 115
+without).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnseq_kernels import threads
+from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.matmul import DEPTH, WIDTHS, add_products, collect, multiply_block, pack
+from nnseq_kernels.tile import ROWS
+
+Array = Any  # numpy.ndarray
+
+BLOCK = 64  # rows of x that meet a panel of W while it is in cache
+LEAST = 2**20  # multiply-adds for each thread: 10 µs of work, where handing it over takes 20
+
+
+def forward(x: Array, y: Array, b: Array | None = None) -> Array:
+    """Return x @ y (+ b), for float32 or float64 matrices x (M, K), y (K, N) and b (N,)."""
+    M, K = x.shape
+    most = min(threads.allowed(), max(1, M * K * y.shape[1] // LEAST))
+    if x.flags.f_contiguous and not x.flags.c_contiguous and K > M:
+        z = _by_terms(x.T, np.ascontiguousarray(y), most)
+        return z if b is None else z + b
+    return _by_rows(np.ascontiguousarray(x), y, b, most)
+
+
+def _by_rows(x: Array, W: Array, b: Array | None, most: int) -> Array:
+    """(1)."""
+    M, N = len(x), W.shape[1]
+    z = np.empty((M, N), x.dtype)
+    panels = pack(W)
+    bias = np.zeros(N, x.dtype) if b is None else np.ascontiguousarray(b)
+
+    def work(first: int, last: int) -> None:
+        edge = np.empty((ROWS, panels.shape[2]), x.dtype)
+        for m in range(first, last, BLOCK):
+            multiply_block(x, m, min(BLOCK, last - m), panels, bias, z, edge)
+
+    threads.run(work, threads.split(M, most, ROWS))
+    return z
+
+
+def _by_terms(x: Array, y: Array, most: int) -> Array:
+    """(2), of x (terms, M) and y (terms, N)."""
+    (terms, M), N = x.shape, y.shape[1]
+    tiles, wide = -(-M // ROWS), WIDTHS[x.dtype]
+    panels = -(-N // wide)
+    blocks = threads.split(terms, most)
+    sums = {first: np.zeros((tiles * ROWS, panels * wide), x.dtype) for first, _ in blocks}
+
+    def work(first: int, last: int) -> None:
+        x_chunk = np.empty((tiles, min(DEPTH, last - first), ROWS), x.dtype)
+        y_chunk = np.empty((panels, x_chunk.shape[1], wide), x.dtype)
+        _add_terms(x.reshape(-1), M, y.reshape(-1), N, first, last, x_chunk, y_chunk, sums[first])
+
+    threads.run(work, blocks)
+    total = sums[0]
+    for first, _ in blocks[1:]:
+        total += sums[first]
+    return np.ascontiguousarray(total[:M, :N])
+
+
+@cpu_jit(nogil=True, error_model="numpy")
+def _add_terms(x, M, y, N, first, last, x_chunk, y_chunk, z):  # type: ignore[no-untyped-def]
+    """z += x[first:last]ᵀ y[first:last], chunk by chunk."""
+    room = x_chunk.shape[1]
+    for n in range(first, last, room):
+        count = min(room, last - n)
+        collect(x, n * M, M, count, x_chunk, 0)
+        collect(y, n * N, N, count, y_chunk, 0)
+        add_products(x_chunk, y_chunk, count, z)

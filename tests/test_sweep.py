@@ -1,0 +1,167 @@
+"""nnseq.sweep: several runs as one command, stopped, continued, failed and refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnseq import plots, sweep
+from nnseq.options import OptionError
+from nnseq.plots import Panel
+from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
+from tests.line_task import Line, LineOptions, result
+
+OWN = {"batch_size": 4, "log_every": 3, "save_every": "1000", "lr": 0.05, "max_steps": 10}
+NOISES = {"quiet": 0.0, "loud": 1.0}
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of a tiny run, and is tested elsewhere."""
+    for module in (plots, sweep):
+        monkeypatch.setattr(module, "draw", lambda *_: None)
+
+
+def parts(**changes: Any) -> list[Part]:
+    return [
+        Part(name, "line", LineOptions(**{"noise": noise, **OWN, **changes}), Line)
+        for name, noise in NOISES.items()
+    ]
+
+
+def report(results: Sequence[Result]) -> Report:
+    rows = [{"run": r.part.name, **row} for r in results for row in r.rows]
+    curves = {r.part.name: ([1], [len(r.rows)]) for r in results}
+    metrics = {f"{r.part.name}_{k}": v for r in results for k, v in r.summary["metrics"].items()}
+    return Report(rows, [Panel("lines", "x", curves)], 1, metrics)
+
+
+def sweep_of(out: Path, parts: Sequence[Part], **changes: Any) -> int:
+    options = SweepOptions(out=str(out), threads=1, **changes)
+    parts = [p._replace(options=replace(p.options, threads=1)) for p in parts]
+    return run_parts("lines", options, parts, report)
+
+
+def stopping(step: int, act: Callable[[Line], None]) -> Callable[[Any], Line]:
+    class Stopping(Line):
+        happens = {step: act}  # noqa: RUF012
+
+    return Stopping
+
+
+def interrupt(task: Line) -> None:
+    raise sweep.Interrupted(2)
+
+
+def spoil(task: Line) -> None:
+    task.model.W.data[...] = float("nan")
+
+
+def test_every_part_is_an_ordinary_run_and_the_summary_sums_them_up(tmp_path: Path) -> None:
+    assert sweep_of(tmp_path, parts()) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "quiet", "loud", "metrics.jsonl", "curve.png", "summary.json",
+    }  # fmt: skip
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    own = {name: json.loads((tmp_path / name / "summary.json").read_text()) for name in NOISES}
+    assert own["loud"]["options"]["noise"] == 1.0
+    assert own["loud"]["options"]["out"] == str(tmp_path / "loud")
+    assert summary["experiment"] == "lines"
+    assert (summary["params"], summary["steps"], summary["failed"]) == (8, 20, [])
+    assert summary["seconds"] == pytest.approx(sum(s["seconds"] for s in own.values()), abs=0.01)
+    assert summary["runs"]["quiet"]["metrics"] == own["quiet"]["metrics"]
+    expected = {f"{name}_test_mse": s["metrics"]["test_mse"] for name, s in own.items()}
+    assert summary["metrics"] == expected
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(row["run"], row["step"]) for row in lines] == [
+        (name, step) for name in NOISES for step in (1, 3, 6, 9, 10)
+    ]
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_stopped_sweep_continues_and_ends_like_one_that_was_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_of(tmp_path / "whole", parts()) == 0
+    quiet, loud = parts()
+    stopped = [quiet, loud._replace(build=stopping(5, interrupt))]
+    assert sweep_of(tmp_path / "parts", stopped) == 130
+    assert not (tmp_path / "parts" / "summary.json").exists()
+    before = (tmp_path / "parts" / "quiet" / "checkpoint.h5").stat().st_mtime_ns
+    capsys.readouterr()
+    assert sweep_of(tmp_path / "parts", parts(), resume=True) == 0
+    assert "[1/2] quiet is finished" in capsys.readouterr().out
+    assert (tmp_path / "parts" / "quiet" / "checkpoint.h5").stat().st_mtime_ns == before
+    for name in NOISES:
+        assert result(tmp_path / "parts" / name) == result(tmp_path / "whole" / name)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_more_steps_continue_every_part(tmp_path: Path) -> None:
+    assert sweep_of(tmp_path / "whole", parts(max_steps=14)) == 0
+    assert sweep_of(tmp_path / "parts", parts(max_steps=7)) == 0
+    assert sweep_of(tmp_path / "parts", parts(max_steps=14), resume=True) == 0
+    for name in NOISES:
+        assert result(tmp_path / "parts" / name) == result(tmp_path / "whole" / name)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_part_that_fails_is_named_and_the_others_are_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet, loud = parts()
+    assert sweep_of(tmp_path, [quiet._replace(build=stopping(5, spoil)), loud]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert "step 5: the loss is nan" in error[0]
+    assert error[1].startswith("lines: failed: quiet")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["failed"] == ["quiet"]
+    assert list(summary["runs"]) == ["loud"]
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_folder_with_runs_needs_a_word_and_overwrite_begins_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_of(tmp_path, parts(), resume=True) == 2
+    assert "holds no run to continue" in capsys.readouterr().err
+    assert sweep_of(tmp_path, parts()) == 0
+    assert sweep_of(tmp_path, parts()) == 2
+    assert "already holds runs" in capsys.readouterr().err
+    quiet, loud = parts(noise=3.0)
+    stopped = [quiet._replace(build=stopping(5, interrupt)), loud]
+    assert sweep_of(tmp_path, stopped, overwrite=True) == 130
+    assert not (tmp_path / "loud" / "checkpoint.h5").exists(), "of the sweep before"
+    assert sweep_of(tmp_path, parts(noise=3.0), resume=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"lr": 0.25}, "--lr is 0.25, the checkpoint has 0.05"), ({"max_steps": 3}, "has 10 steps")],
+)
+def test_a_finished_part_of_other_options_is_refused(
+    tmp_path: Path, changes: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_of(tmp_path, parts()) == 0
+    assert sweep_of(tmp_path, parts(**changes), resume=True) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+def test_a_sweep_evaluates_and_loads_no_single_model() -> None:
+    for flags in ({"load_weight": "x.h5"}, {"load_weight": "x.h5", "eval": True}):
+        with pytest.raises(OptionError, match="this command trains several models"):
+            SweepOptions(**flags)
+
+
+def test_no_step_at_all_is_a_sweep_too(tmp_path: Path) -> None:
+    assert sweep_of(tmp_path, parts(max_steps=0)) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["params"], summary["steps"], summary["metrics"]) == (8, 0, {})
+    assert sweep_of(tmp_path, parts(max_steps=2)) == 0, "nothing was trained: nothing to continue"
