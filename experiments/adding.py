@@ -8,10 +8,9 @@ The test set is 1,000 sequences of length --seq_len that no run trains on; alway
 mean squared error of 1/6. nnseq/models/indrnn.py says how IndRNN's weights start, from --MAG and
 --in2hid_std, nnseq/curriculum.py why the fast recipe is as it is, and what --no_curriculum does, on
 1,000 fresh sequences every 100 steps: with --preset paper, the recipe of Li et al. 2018, but for
-its clip, which is elementwise on the parameters here and inside the recurrence there.
-
-The other models are layers of nnseq/nn with their own initial values and a linear readout of the
-last state. They train at full length too, with the norm of the gradient clipped.
+its clip, which is elementwise on the parameters here and inside the recurrence there. The other
+models are layers of nnseq/nn with their own initial values and a linear readout of the last state;
+they train at full length too, with the norm of the gradient clipped.
 """
 
 from __future__ import annotations
@@ -57,15 +56,11 @@ class AddingOptions(ModelOptions):
     num_layers: int | None = by_model("recurrent layers", {"indrnn": 2}, others=1, low=1)
     hidden_size: int | None = by_model("units of a layer", {"indrnn": 32}, others=64, low=1)
     lr: float | None = by_model("learning rate", {"indrnn": 4e-3}, others=1e-3, above=0)
-    clip_norm: float | None = by_model(
-        "bound on all gradients' norm", {"indrnn": 0.0}, others=1.0, low=0
-    )
+    clip_norm: float | None = by_model("bound on ‖gradients‖", {"indrnn": 0.0}, others=1.0, low=0)
     MAG: float | None = by_model("bound on |u|^T", {"indrnn": 2.0}, above=0)
     act: str | None = by_model("relu, tanh or identity", {"indrnn": "relu"}, choices=ACTIVATIONS)
     in2hid_std: float | None = by_model("of initial input weights", {"indrnn": 0.01}, above=0)
-    curriculum: bool | None = by_model(
-        "grow T from 50 to --seq_len", {"indrnn": True}, negatable=True
-    )
+    curriculum: bool | None = by_model("grow T from 50", {"indrnn": True}, negatable=True)
     zoneout_h: float | None = by_model("P(h stays old)", dict.fromkeys(LAYERS, 0.0), low=0, high=1)
     zoneout_c: float | None = by_model("P(c stays old)", {"lstm": 0.0}, low=0, high=1)
     forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
@@ -105,7 +100,6 @@ class Adding(Task):
         return columns
 
     def evaluate(self) -> dict[str, float]:
-        """The mean squared error on the test set of full length."""
         blocks = adding_test_set(self.options.seq_len, dtype=self.options.dtype)
         return {"test_mse": self._mse(blocks)}
 
@@ -137,8 +131,8 @@ def build_model(o: AddingOptions, T: int, rng: np.random.Generator) -> Module:
     """The model of the options, which for an IndRNN starts with sequences of length T."""
     sizes = {"hidden_size": o.hidden_size, "num_layers": o.num_layers, "dtype": np.dtype(o.dtype)}
     if o.model != "indrnn":
-        own = {name: getattr(o, name) for name in ("zoneout_h", "zoneout_c", "forget_bias")}
-        own = {name: value for name, value in own.items() if value is not None}
+        names = ("zoneout_h", "zoneout_c", "forget_bias")
+        own = {name: getattr(o, name) for name in names if getattr(o, name) is not None}
         rnn = LAYERS[o.model](2, rng=rng, output="last", **sizes, **own)
         return LastStateRNN(rnn, 1, rng=rng)
     start = {"MAG": o.MAG, "act": o.act, "in2hid_std": o.in2hid_std}
@@ -148,8 +142,7 @@ def build_model(o: AddingOptions, T: int, rng: np.random.Generator) -> Module:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    presets = {"paper": PAPER}
-    options = parse("adding", AddingOptions, argv, __doc__ or "", presets=presets, smoke=SMOKE)
+    options = parse("adding", AddingOptions, argv, __doc__, presets={"paper": PAPER}, smoke=SMOKE)
     return run("adding", options, Adding)
 
 

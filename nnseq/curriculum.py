@@ -1,7 +1,7 @@
 """The length of sequences in training: full from the start, or grown with what is solved.
 
-Why the adding problem needs the second, a curriculum (experiments/adding.py). One step of the optimiser moves a sum of T
-terms, so at T = 5000 its noise drowns the gradient. Two things cure that:
+Why an IndRNN needs a curriculum for the adding problem (experiments/adding.py). One step of the
+optimiser moves a sum of T terms, so at T = 5000 its noise drowns the gradient. Two things cure it:
 
 - T doubles from 50 to its target whenever the mean of 50 losses is below 0.001, and at the end lr
   falls linearly to 0 in 1,000 steps: `Curriculum`. What layer 1 of an IndRNN lets through between

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnseq_kernels import threads
 from nnseq_kernels.cpu_jit import cpu_jit
-from nnseq_kernels.tile import ROWS, tile, width
+from nnseq_kernels.tile import ROWS, move, tile, width
 
 Array = Any  # numpy.ndarray
 
@@ -24,6 +24,7 @@ WIDTHS = {dtype: width(dtype) for dtype in (np.dtype("float32"), np.dtype("float
 
 tile_1, tile_2, tile_3, tile_4, tile_5, tile_6 = (tile(rows) for rows in range(1, 7))
 tile_7, tile_8 = (tile(min(rows, ROWS)) for rows in (7, 8))  # reached only where ROWS is 8
+move_8, move_16, move_32 = (move(count) for count in (8, 16, 32))
 
 
 def pack(W: Array) -> Array:
@@ -36,7 +37,7 @@ def pack(W: Array) -> Array:
     return panels
 
 
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def _pack(W, first, last, panels):  # type: ignore[no-untyped-def]
     K, N = W.shape
     wide = panels.shape[2]
@@ -47,7 +48,7 @@ def _pack(W, first, last, panels):  # type: ignore[no-untyped-def]
                 panels[panel, k, c] = W[k, column] if column < N else 0
 
 
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def multiply_rows(x, x0, x_row, rows, panels, k0, k1, y, add):  # type: ignore[no-untyped-def]
     """y (+)= x W[k0:k1], for W in panels.
 
@@ -66,7 +67,7 @@ def multiply_rows(x, x0, x_row, rows, panels, k0, k1, y, add):  # type: ignore[n
             )
 
 
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def multiply_block(x, first, rows, panels, b, z, edge):  # type: ignore[no-untyped-def]
     """z[first : first + rows] = x[first : first + rows] W + b, for W in panels.
 
@@ -93,33 +94,32 @@ def multiply_block(x, first, rows, panels, b, z, edge):  # type: ignore[no-untyp
             z[m, c] += b[c]
 
 
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
     """chunk[i, n0 + n, c] = entry x0 + n x_row + i width + c of x; zero where the array ends.
 
     x: flat. chunk: (⌈columns / width⌉, room, width). The last of its columns may be filled with what
     stands behind the row.
     """
-    count, _, wide = chunk.shape
+    count, room, wide = chunk.shape
     for n in range(rows):
         for i in range(count):
-            first = x0 + n * x_row + i * wide
-            to = chunk[i, n0 + n]
+            first, to = x0 + n * x_row + i * wide, (i * room + n0 + n) * wide
             if first + wide > x.size:
                 for c in range(wide):
-                    to[c] = x[first + c] if first + c < x.size else 0
-            elif wide == 32:  # a constant length becomes two or four moves of vectors
-                _copy_32(x, first, to)
+                    chunk[i, n0 + n, c] = x[first + c] if first + c < x.size else 0
+            elif wide == 32:
+                move_32(x, first, chunk, to)
             elif wide == 16:
-                _copy_16(x, first, to)
+                move_16(x, first, chunk, to)
             elif wide == 8:
-                _copy_8(x, first, to)
+                move_8(x, first, chunk, to)
             else:
                 for c in range(wide):
-                    to[c] = x[first + c]
+                    chunk[i, n0 + n, c] = x[first + c]
 
 
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def add_products(x_chunk, y_chunk, terms, dW):  # type: ignore[no-untyped-def]
     """dW += xᵀ y over the first `terms` rows of two chunks, in their order.
 
@@ -135,19 +135,7 @@ def add_products(x_chunk, y_chunk, terms, dW):  # type: ignore[no-untyped-def]
             )
 
 
-def _copy(length: int) -> Any:
-    @cpu_jit(nogil=True, noalias=True)
-    def copy(x, first, to):  # type: ignore[no-untyped-def]
-        for c in range(length):
-            to[c] = x[first + c]
-
-    return copy
-
-
-_copy_8, _copy_16, _copy_32 = _copy(8), _copy(16), _copy(32)
-
-
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def _tile(rows, x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add):  # type: ignore[no-untyped-def]
     if rows == 8:
         tile_8(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)

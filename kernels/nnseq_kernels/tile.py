@@ -66,6 +66,39 @@ def tile(rows: int) -> Any:
     return multiply
 
 
+@cache
+def move(count: int) -> Any:
+    """Return move(x, x0, y, y0), which copies so many numbers from entry x0 of x to y0 of y.
+
+    As a loop in a function of its own the copy took longer to call than to do: gathering rows for
+    the gradient of a 128 x 512 matrix cost 37 % of multiplying them, and so 6 %.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def copy(typingctx, x, x0, y, y0):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            x, x0, y, y0 = arguments
+            number = context.get_value_type(signature.args[0].dtype)
+            vector = ir.VectorType(number, count)
+            bytes_ = 4 if isinstance(number, ir.FloatType) else 8
+            source, target = (
+                builder.bitcast(
+                    builder.gep(context.make_array(kind)(context, builder, array).data, [start]),
+                    vector.as_pointer(),
+                )
+                for kind, array, start in (
+                    (signature.args[0], x, x0),
+                    (signature.args[2], y, y0),
+                )
+            )
+            builder.store(builder.load(source, align=bytes_, typ=vector), target, align=bytes_)
+            return context.get_dummy_value()
+
+        return types.void(x, types.intp, y, types.intp), generate
+
+    return copy
+
+
 class _Tile:
     """Writes the instructions of one tile."""
 

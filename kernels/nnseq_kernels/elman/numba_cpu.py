@@ -22,24 +22,24 @@ def rows(act: str, dtype: Any) -> Rows:
     activate, undo = pair(act, dtype)
     one = dtype.type(1)
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def step(a, q, h_prev, z_h, h_, h_t):  # type: ignore[no-untyped-def]
         for j in range(h_t.size):
             h = activate(a[j] + q[j])  # (1), (2)
             h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (3)
             h_[j] = h
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def undo_step(dh, z_h, h_, da):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
             da[j] = undo((one - z_h[j]) * dh[j], h_[j])  # (3), (2)
             dh[j] = z_h[j] * dh[j]  # (3): what goes to h_{t-1} past the product
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         step(a, q[0], h_prev, z_h, kept, h)
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):

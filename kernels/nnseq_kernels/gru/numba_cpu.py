@@ -22,7 +22,7 @@ def rows(dtype: Any) -> Rows:
     tanh, sigmoid = tanh_and_sigmoid(dtype)
     one = dtype.type(1)
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def step(  # type: ignore[no-untyped-def]
         a_r, a_z, a_n, q_r, q_z, q_n, b_hn, h_prev, z_h, d_i, r_, z_, n_, m_, h_t
     ):
@@ -35,7 +35,7 @@ def rows(dtype: Any) -> Rows:
             h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (7)
             r_[j], z_[j], n_[j], m_[j] = r, z, n, m
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def undo_step(  # type: ignore[no-untyped-def]
         dh, h_prev, z_h, d_i, r_, z_, n_, m_, da_r, da_z, da_n, dm
     ):
@@ -49,12 +49,12 @@ def rows(dtype: Any) -> Rows:
             da_r[j] = dn * m_[j] * r * (one - r)  # (5), (2)
             dh[j] = z_h[j] * dh[j] + dh_new * z  # (7), (6): past the product
 
-    @cpu_jit(noalias=True)
+    @cpu_jit(noalias=True, _nrt=False)
     def add(dm, db_hn):  # type: ignore[no-untyped-def]
         for j in range(dm.size):
             db_hn[j] += dm[j]  # (4)
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         H, q = h.size, q[0]
         step(
@@ -62,7 +62,7 @@ def rows(dtype: Any) -> Rows:
             *(h_prev, z_h, d, kept[:H], kept[H : 2 * H], kept[2 * H : 3 * H], kept[3 * H :], h),
         )
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):

@@ -72,7 +72,7 @@ def _by_terms(x: Array, y: Array, most: int) -> Array:
     return np.ascontiguousarray(total[:M, :N])
 
 
-@cpu_jit(nogil=True, error_model="numpy")
+@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
 def _add_terms(x, M, y, N, first, last, x_chunk, y_chunk, z):  # type: ignore[no-untyped-def]
     """z += x[first:last]ᵀ y[first:last], chunk by chunk."""
     room = x_chunk.shape[1]

@@ -46,12 +46,12 @@ class Rows(NamedTuple):
     has_dq: bool = False
 
 
-@cpu_jit()
+@cpu_jit(_nrt=False)
 def no_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]
     """Stands where a cell has no further product; never called."""
 
 
-@cpu_jit()
+@cpu_jit(_nrt=False)
 def undo_no_left(dleft, h_prev, left, kept, da, g_h):  # type: ignore[no-untyped-def]
     """Stands where a cell has no further product; never called."""
 
@@ -68,7 +68,7 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
     )[:3]  # fmt: skip
     end_0 -= has_dq
 
-    @cpu_jit(nogil=True, error_model="numpy")
+    @cpu_jit(nogil=True, error_model="numpy", _nrt=False)
     def forward(  # type: ignore[no-untyped-def]
         a, h0, c0, p, z_h, z_c, d, s, mask, panels, q, lefts, kept, c, h, b0, b1
     ):
@@ -83,7 +83,7 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                         q_b = q[0][b - b0], q[1][b - b0], q[2][b - b0]
                         left_1(a[t, b], q_b, h_prev[b], kept[t, b], lefts[0][t, b])
                     else:
-                        lefts[0][t, b] = 0
+                        _clear_row(lefts[0][t, b])
                 multiply_rows(lefts[0][t], b0 * H, H, b1 - b0, panels[1], 0, H, q[1], 0)
             if products > 2:
                 for b in range(b0, b1):
@@ -91,20 +91,20 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                         q_b = q[0][b - b0], q[1][b - b0], q[2][b - b0]
                         left_2(a[t, b], q_b, h_prev[b], kept[t, b], lefts[1][t, b])
                     else:
-                        lefts[1][t, b] = 0
+                        _clear_row(lefts[1][t, b])
                 multiply_rows(lefts[1][t], b0 * H, H, b1 - b0, panels[2], 0, H, q[2], 0)
             for b in range(b0, b1):
                 if mask[t, b]:
                     finish(
                         *(a[t, b], (q[0][b - b0], q[1][b - b0], q[2][b - b0])),
-                        *(h_prev[b], c_prev[b], p, _row(z_h, t, b), _row(z_c, t, b)),
-                        *(_row(d, t, b), s, kept[t, b], c[t, b], h[t, b]),
+                        *(h_prev[b], c_prev[b], p, z_h[_at(t, z_h.shape[0]), _at(b, z_h.shape[1])], z_c[_at(t, z_c.shape[0]), _at(b, z_c.shape[1])]),
+                        *(d[_at(t, d.shape[0]), _at(b, d.shape[1])], s, kept[t, b], c[t, b], h[t, b]),
                     )
                 else:
-                    h[t, b] = h_prev[b]
-                    c[t, b] = c_prev[b]
+                    _copy_row(h[t, b], h_prev[b])
+                    _copy_row(c[t, b], c_prev[b])
 
-    @cpu_jit(nogil=True, error_model="numpy")
+    @cpu_jit(nogil=True, error_model="numpy", _nrt=False)
     def backward(  # type: ignore[no-untyped-def]
         dh, dc, h0, c0, p, z_h, z_c, d, s, mask, panels, lefts, kept, c, h,
         g_h, g_c, dleft, da, dq, dp, x_chunks, y_chunks, dWs, b0, b1,
@@ -116,17 +116,17 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
             h_prev = h[t - 1] if t > 0 else h0
             c_prev = c[t - 1] if t > 0 else c0
             for b in range(b0, b1):
-                _add_row(g_h[b - b0], _row(dh, t, b))
-                _add_row(g_c[b - b0], _row(dc, t, b))
+                _add_row(g_h[b - b0], dh[_at(t, dh.shape[0]), _at(b, dh.shape[1])])
+                _add_row(g_c[b - b0], dc[_at(t, dc.shape[0]), _at(b, dc.shape[1])])
                 if mask[t, b]:
                     undo_finish(
                         *(g_h[b - b0, :H], g_c[b - b0], h_prev[b], c_prev[b], p),
-                        *(_row(z_h, t, b), _row(z_c, t, b), _row(d, t, b), s),
+                        *(z_h[_at(t, z_h.shape[0]), _at(b, z_h.shape[1])], z_c[_at(t, z_c.shape[0]), _at(b, z_c.shape[1])], d[_at(t, d.shape[0]), _at(b, d.shape[1])], s),
                         *(kept[t, b], da[t, b], dq[t, b], dp),
                     )
                 else:
-                    da[t, b] = 0
-                    dq[t, b] = 0
+                    _clear_row(da[t, b])
+                    _clear_row(dq[t, b])
             if products > 2:
                 multiply_rows(
                     *(da[t], b0 * G + first_2 * H, G, b1 - b0),
@@ -180,13 +180,25 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
     return forward, backward
 
 
-@cpu_jit()
-def _row(x, t, b):  # type: ignore[no-untyped-def]
-    """The row of step t and sequence b, where an axis of length 1 stands for all."""
-    return x[t if x.shape[0] > 1 else 0, b if x.shape[1] > 1 else 0]
+@cpu_jit(_nrt=False)
+def _at(i, length):  # type: ignore[no-untyped-def]
+    """Where entry i stands on an axis of this length: an axis of length 1 stands for all."""
+    return i if length > 1 else 0
 
 
-@cpu_jit(noalias=True)
+@cpu_jit(noalias=True, _nrt=False)
 def _add_row(to, x):  # type: ignore[no-untyped-def]
     for j in range(x.size):
         to[j] += x[j]
+
+
+@cpu_jit(noalias=True, _nrt=False)
+def _copy_row(to, x):  # type: ignore[no-untyped-def]
+    for j in range(x.size):
+        to[j] = x[j]
+
+
+@cpu_jit(_nrt=False)
+def _clear_row(to):  # type: ignore[no-untyped-def]
+    for j in range(to.size):
+        to[j] = 0

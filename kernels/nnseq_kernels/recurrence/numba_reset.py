@@ -35,7 +35,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
     has_q_z = z_sees != "nothing"
     last = 2 if z_sees == "tanh h" else 1  # the product that gives q_n
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def gates(a_r, a_z, q_r, q_z, h_prev, r_, z_, s_):  # type: ignore[no-untyped-def]
         for j in range(h_prev.size):
             r = sigmoid(a_r[j] + q_r[j])
@@ -43,13 +43,13 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             s_[j] = r * h_prev[j]
             r_[j] = r
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def undo_reset(ds, h_prev, r_, da_r, dh):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
             da_r[j] = ds[j] * h_prev[j] * r_[j] * (one - r_[j])
             dh[j] += ds[j] * r_[j]
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def step(a_n, q_n, h_prev, z_h, d_i, z_, n_, h_t):  # type: ignore[no-untyped-def]
         for j in range(h_t.size):
             n = tanh(a_n[j] + q_n[j])
@@ -58,7 +58,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (2)
             n_[j] = n
 
-    @cpu_jit(noalias=True, error_model="numpy")
+    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
     def undo_step(dh, h_prev, z_h, d_i, z_, n_, da_z, da_n):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
             z, n = z_[j], n_[j]
@@ -69,7 +69,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             da_z[j] = (dw if z_is_new else -dw) * z * (one - z)
             dh[j] = z_h[j] * dh[j] + dh_new * (one - w)  # (2), (1): past the products
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def gates_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]
         H, q_z = h_prev.size, q[product]
         gates(
@@ -77,29 +77,29 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             *(kept[:H], kept[H : 2 * H], left),
         )
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def undo_gates_left(ds, h_prev, left, kept, da, g_h):  # type: ignore[no-untyped-def]
         H = g_h.size
         undo_reset(ds[:H], h_prev, kept[:H], da[:H], g_h)
 
-    @cpu_jit(error_model="numpy")
+    @cpu_jit(error_model="numpy", _nrt=False)
     def tanh_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]
         for j in range(h_prev.size):
             left[j] = tanh(h_prev[j])
 
-    @cpu_jit(noalias=True)
+    @cpu_jit(noalias=True, _nrt=False)
     def undo_tanh_left(dleft, h_prev, left, kept, da, g_h):  # type: ignore[no-untyped-def]
         for j in range(g_h.size):
             g_h[j] += dleft[j] * (one - left[j] * left[j])
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         H = h.size
         step(
             *(a[2 * H :], q[last][:H], h_prev, z_h, d, kept[H : 2 * H], kept[2 * H :], h),
         )
 
-    @cpu_jit()
+    @cpu_jit(_nrt=False)
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):
