@@ -64,13 +64,9 @@ class AddingModelsOptions(SweepOptions):
     log_every: int = option(10, "steps between two lines of metrics.jsonl", low=1, same_run=False)
 
 
-SHARED = ("device", "kernels", "threads", "dtype", "seed", "save_every", "max_steps", "batch_size")
-SHARED += ("lr", "clip_norm", "clip_value", "log_every", "hidden_size")
-
-
 def parts(options: AddingModelsOptions) -> list[Part]:
     """One run for every length and model, short ones first."""
-    shared = {name: getattr(options, name) for name in SHARED}
+    shared = options.for_parts("hidden_size")
     made = []
     for T in sorted(parse_lengths(options.lengths)):
         for model in parse_models(options.models):

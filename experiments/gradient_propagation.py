@@ -13,10 +13,8 @@ Before the first step and after the last one, 50 sequences of the test set are r
 are measured: total derivatives, through all later steps, as if the sequence were cut behind step t
 and its rest began from s_t; h_t is held while c_t varies. The model runs step by step, so that
 every s_t is a Tensor of the graph, and a single backward pass gives all of (2). Zoneout draws masks
-as in training. Norms are over units and layers, then their mean over the sequences, in float64.
-
-metrics.jsonl has a line for every model, moment and t. In summary.json `..._dh_ratio` is
-‖∂L/∂h_1‖ / ‖∂L/∂h_T‖ and `..._dc_ratio` ‖∂L/∂c_1‖ / ‖∂L/∂c_{T-1}‖ (∂L/∂c_T is 0).
+as in training. Norms are over units and layers, then their mean over the sequences, in float64; in
+summary.json a dh_ratio is that of h_1 to that of h_T, a dc_ratio that of c_1 to that of c_{T-1}.
 """
 
 from __future__ import annotations
@@ -43,8 +41,6 @@ from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
 from nnseq.tensor import Tensor
 
 SMOKE = {"seq_len": 12, "hidden_size": 4, "batch_size": 4, "max_steps": 4, "log_every": 2}
-SHARED = ("device", "kernels", "threads", "dtype", "seed", "save_every", "max_steps", "batch_size")
-SHARED += ("lr", "clip_norm", "clip_value", "log_every", "seq_len", "hidden_size")
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,12 @@ class PropagationOptions(SweepOptions):
 def parts(options: PropagationOptions) -> list[Part]:
     """The four runs."""
     zoneout = {"zoneout_h": options.zoneout_h, "zoneout_c": options.zoneout_c}
-    models: dict[str, dict[str, Any]] = {
-        "rnn": {"model": "rnn"},
-        "lstm": {"model": "lstm"},
-        "lstm_zoneout": {"model": "lstm", **zoneout},
-        "indrnn": {"model": "indrnn", "curriculum": False},
-    }
-    shared = {name: getattr(options, name) for name in SHARED}
-    return [
-        Part(name, "adding", AddingOptions(**shared, **own), Adding) for name, own in models.items()
-    ]
+    models: dict[str, dict[str, Any]] = {"rnn": {"model": "rnn"}, "lstm": {"model": "lstm"}}
+    models["lstm_zoneout"] = {"model": "lstm", **zoneout}
+    models["indrnn"] = {"model": "indrnn", "curriculum": False}
+    shared = options.for_parts("seq_len", "hidden_size")
+    options_of = {name: AddingOptions(**shared, **own) for name, own in models.items()}
+    return [Part(name, "adding", own, Adding) for name, own in options_of.items()]
 
 
 def state_gradients(model: Any, x: Any, y: Any, rng: Any) -> dict[str, np.ndarray]:
@@ -106,6 +98,7 @@ def state_gradients(model: Any, x: Any, y: Any, rng: Any) -> dict[str, np.ndarra
 
 
 def gradient(state: Tensor) -> np.ndarray:
+    """What backward left at a state."""
     return np.zeros(state.shape) if state.grad is None else to_device(state.grad, "cpu")
 
 
@@ -131,9 +124,9 @@ def report(results: Sequence[Result]) -> Report:
             if step:
                 load_weights(Path(result.part.options.out, "checkpoint.h5"), task)
             found = norms(task)
-            for t, of_t in enumerate(zip(*found.values(), strict=True), 1):
-                values = dict(zip(found, map(float, of_t), strict=True))
-                rows.append({"run": name, "step": step, "t": t, **values})
+            for t in range(len(found["dh"])):
+                values = {key: float(norm[t]) for key, norm in found.items()}
+                rows.append({"run": name, "step": step, "t": t + 1, **values})
             for key, norm in sorted(found.items()):
                 norm = norm[: -1 if key == "dc" else None]
                 title = f"‖∂L/∂{key[1]}_t‖ {f'after {step} steps' if step else 'at the start'}"

@@ -181,6 +181,10 @@ def _kernel(op: str, name: str, required: bool) -> Implementation | None:
     try:
         kernel = importlib.import_module(module)
     except ModuleNotFoundError as error:
+        if required and error.name is not None and module.startswith(error.name + "."):
+            raise DeviceError(
+                f"{op}: has no {name!r} kernels; use_kernels('auto') or use_kernels('reference')"
+            ) from error
         if required:
             raise DeviceError(
                 f"{op}: kernels {name!r} cannot run, because {error.name!r} is not installed; "

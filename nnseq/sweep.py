@@ -32,6 +32,8 @@ from nnseq.run_folder import RunFolder, naming
 from nnseq.task import Task
 from nnseq.train import resolved, run, settings
 
+OF_THE_SWEEP = ("out", "resume", "overwrite", "eval", "load_weight", "smoke", "preset")
+
 
 @dataclass(frozen=True)
 class SweepOptions(Options):
@@ -48,6 +50,11 @@ class SweepOptions(Options):
                     f"--{name} came, but this command trains several models; give it to the "
                     "experiment that trains one"
                 )
+
+    def for_parts(self, *names: str) -> dict[str, Any]:
+        """The shared options that every part is given, and those of these names."""
+        shared = [field.name for field in dataclasses.fields(Options)]
+        return {name: getattr(self, name) for name in (*shared, *names) if name not in OF_THE_SWEEP}
 
 
 class Part(NamedTuple):

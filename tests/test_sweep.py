@@ -160,6 +160,13 @@ def test_a_sweep_evaluates_and_loads_no_single_model() -> None:
             SweepOptions(**flags)
 
 
+def test_parts_are_given_what_the_sweep_was_given() -> None:
+    given = SweepOptions(lr=0.25, seed=3, out="x", overwrite=True, smoke=True).for_parts()
+    options = LineOptions(**given)
+    assert (options.lr, options.seed, options.out, options.overwrite) == (0.25, 3, None, False)
+    assert "noise" not in given
+
+
 def test_no_step_at_all_is_a_sweep_too(tmp_path: Path) -> None:
     assert sweep_of(tmp_path, parts(max_steps=0)) == 0
     summary = json.loads((tmp_path / "summary.json").read_text())

@@ -80,6 +80,16 @@ def cache_folder() -> Path:
     return Path(base) / "nnseq" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
+def loop_jit(*, noalias: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a loop over arrays that stay the caller's, for threads to run side by side.
+
+    It lets go of the interpreter, divides as C does (a check for 0 would stop the vectoriser), and
+    does not count references: taking 25 rows of arrays for each step of an LSTM otherwise cost as
+    much as computing 128 units. So it can allocate no array, and return none.
+    """
+    return cpu_jit(noalias=noalias, nogil=True, error_model="numpy", _nrt=False)
+
+
 class TextCache(_Cache):
     """The cache of one dispatcher; Numba asks it for, and hands it, compiled signatures."""
 

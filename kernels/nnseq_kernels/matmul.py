@@ -2,8 +2,8 @@
 
 A recurrence multiplies a few rows, T times, by the same weights: `pack` brings the weights once
 into the order in which tiles read them, and `multiply_rows` is then nothing but tiles. At 16 rows
-a library that packs at every call has half the speed. The gradient of the weights is a sum over all
-T·B rows: `collect` gathers some of them while they are in cache, `add_products` adds their products.
+a library that packs at every call has half the speed. The gradient of the weights is a sum over
+all T·B rows: `collect` gathers some while they are in cache, `add_products` adds their products.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nnseq_kernels import threads
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.tile import ROWS, move, tile, width
 
 Array = Any  # numpy.ndarray
@@ -37,7 +37,7 @@ def pack(W: Array) -> Array:
     return panels
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def _pack(W, first, last, panels):  # type: ignore[no-untyped-def]
     K, N = W.shape
     wide = panels.shape[2]
@@ -48,7 +48,7 @@ def _pack(W, first, last, panels):  # type: ignore[no-untyped-def]
                 panels[panel, k, c] = W[k, column] if column < N else 0
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def multiply_rows(x, x0, x_row, rows, panels, k0, k1, y, add):  # type: ignore[no-untyped-def]
     """y (+)= x W[k0:k1], for W in panels.
 
@@ -67,7 +67,7 @@ def multiply_rows(x, x0, x_row, rows, panels, k0, k1, y, add):  # type: ignore[n
             )
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def multiply_block(x, first, rows, panels, b, z, edge):  # type: ignore[no-untyped-def]
     """z[first : first + rows] = x[first : first + rows] W + b, for W in panels.
 
@@ -94,11 +94,11 @@ def multiply_block(x, first, rows, panels, b, z, edge):  # type: ignore[no-untyp
             z[m, c] += b[c]
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
-    """chunk[i, n0 + n, c] = entry x0 + n x_row + i width + c of x; zero where the array ends.
+    """chunk[i, n0 + n, c] = entry x0 + n x_row + i width + c of x; zero where x ends.
 
-    x: flat. chunk: (⌈columns / width⌉, room, width). The last of its columns may be filled with what
+    x: flat. chunk: (⌈columns / width⌉, room, width); its last columns may be filled with what
     stands behind the row.
     """
     count, room, wide = chunk.shape
@@ -119,12 +119,12 @@ def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
                     chunk[i, n0 + n, c] = x[first + c]
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def add_products(x_chunk, y_chunk, terms, dW):  # type: ignore[no-untyped-def]
     """dW += xᵀ y over the first `terms` rows of two chunks, in their order.
 
-    x_chunk: (tiles, room, ROWS), y_chunk: (panels, room, width), dW: (tiles · ROWS, panels · width),
-    where what lies beyond the columns of x and of y gets numbers too.
+    x_chunk: (tiles, room, ROWS), y_chunk: (panels, room, width), dW: (tiles · ROWS, panels ·
+    width), where what lies beyond the columns of x and of y gets numbers too.
     """
     tiles, panels, wide = len(x_chunk), len(y_chunk), y_chunk.shape[2]
     for panel in range(panels):
@@ -135,7 +135,7 @@ def add_products(x_chunk, y_chunk, terms, dW):  # type: ignore[no-untyped-def]
             )
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def _tile(rows, x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add):  # type: ignore[no-untyped-def]
     if rows == 8:
         tile_8(x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add)

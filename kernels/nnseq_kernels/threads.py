@@ -8,6 +8,7 @@ as long as PyTorch for an LSTM with a product per step.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ def split(size: int, most: int, unit: int = 1) -> list[tuple[int, int]]:
     units = -(-size // unit)
     blocks = max(1, min(most, units))
     edges = [min(size, units * k // blocks * unit) for k in range(blocks + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))
 
 
 def allowed() -> int:

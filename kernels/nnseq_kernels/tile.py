@@ -29,7 +29,7 @@ INDEX = ir.IntType(64)
 
 def width(dtype: Any) -> int:
     """Return the columns of a tile: two vectors of float32 or float64."""
-    return 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
+    return int(2 * VECTOR_BYTES // np.dtype(dtype).itemsize)
 
 
 @cache
@@ -42,7 +42,7 @@ def tile(rows: int) -> Any:
     entry y0 + m y_row + c of y. K ≥ 1. add: 0 overwrites y. Nothing is checked.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def multiply(typingctx, x, x0, x_row, x_k, p, p0, y, y0, y_row, K, add):  # type: ignore[no-untyped-def]
         n = types.intp
         signature = types.void(x, n, n, n, p, n, y, n, n, n, n)
@@ -58,7 +58,8 @@ def tile(rows: int) -> Any:
                     (signature.args[6], y, y0),
                 )
             ]
-            _Tile(builder, number, rows, *starts, x_row, x_k, y_row).build(K, add)
+            x, p, y = starts
+            _Tile(builder, number, rows, x, p, y, x_row, x_k, y_row).build(K, add)
             return context.get_dummy_value()
 
         return signature, generate
@@ -74,7 +75,7 @@ def move(count: int) -> Any:
     the gradient of a 128 x 512 matrix cost 37 % of multiplying them, and so 6 %.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def copy(typingctx, x, x0, y, y0):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             x, x0, y, y0 = arguments
@@ -110,7 +111,7 @@ class _Tile:
         bytes_ = 4 if isinstance(number, ir.FloatType) else 8
         self.lanes, self.align = VECTOR_BYTES // bytes_, bytes_
         self.vector = ir.VectorType(number, self.lanes)
-        self.fma = cgutils.get_or_insert_function(
+        self.fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
             builder.module,
             ir.FunctionType(self.vector, [self.vector] * 3),
             f"llvm.fma.v{self.lanes}f{8 * bytes_}",

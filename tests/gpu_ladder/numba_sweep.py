@@ -1,7 +1,8 @@
 """Runs the registry's Numba-CUDA kernels in the completed simulator, against the reference.
 
 `python -m tests.gpu_ladder.numba_sweep ORDER`, with NUMBA_ENABLE_CUDASIM=1; prints the number of
-examples per op as JSON. Sizes are the registry's that the simulator, which is slow, can take.
+examples per op as JSON. Sizes are the registry's that the simulator, which is slow, can take;
+float32 runs in the order "forward" only, as the simulator computes with NumPy's types anyway.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main(order: str) -> None:
         for sizes in spec.examples:
             if np.prod(list(sizes.values())) > MAX_ELEMENTS:
                 continue
-            for dtype in ("float32", "float64"):
+            for dtype in ("float32", "float64") if order == "forward" else ("float64",):
                 for example in examples(spec.name, sizes, dtype):
                     assert_agrees(ours, reference(spec.reference), example)
                     done[spec.name] += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.indrnn.pointwise import pair
 from nnseq_kernels.recurrence import numba_host as host
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
@@ -22,24 +22,24 @@ def rows(act: str, dtype: Any) -> Rows:
     activate, undo = pair(act, dtype)
     one = dtype.type(1)
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def step(a, q, h_prev, z_h, h_, h_t):  # type: ignore[no-untyped-def]
         for j in range(h_t.size):
             h = activate(a[j] + q[j])  # (1), (2)
             h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (3)
             h_[j] = h
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def undo_step(dh, z_h, h_, da):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
             da[j] = undo((one - z_h[j]) * dh[j], h_[j])  # (3), (2)
             dh[j] = z_h[j] * dh[j]  # (3): what goes to h_{t-1} past the product
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         step(a, q[0], h_prev, z_h, kept, h)
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):
@@ -54,7 +54,7 @@ def forward(
     """Same contract as nnseq.cells.elman.forward."""
     inputs = host.prepare(a, W_hh, h0, z_h=z_h, mask=mask)
     saved = host.forward(rows(act, a.dtype), a, inputs)
-    return (saved.h, saved.h_T), (act, saved)
+    return (saved.h, saved.last_h), (act, saved)
 
 
 def backward(

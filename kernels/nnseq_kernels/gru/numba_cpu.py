@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.recurrence import numba_host as host
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
 from nnseq_kernels.sigmoid import tanh_and_sigmoid
@@ -22,7 +22,7 @@ def rows(dtype: Any) -> Rows:
     tanh, sigmoid = tanh_and_sigmoid(dtype)
     one = dtype.type(1)
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def step(  # type: ignore[no-untyped-def]
         a_r, a_z, a_n, q_r, q_z, q_n, b_hn, h_prev, z_h, d_i, r_, z_, n_, m_, h_t
     ):
@@ -35,7 +35,7 @@ def rows(dtype: Any) -> Rows:
             h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (7)
             r_[j], z_[j], n_[j], m_[j] = r, z, n, m
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def undo_step(  # type: ignore[no-untyped-def]
         dh, h_prev, z_h, d_i, r_, z_, n_, m_, da_r, da_z, da_n, dm
     ):
@@ -49,12 +49,12 @@ def rows(dtype: Any) -> Rows:
             da_r[j] = dn * m_[j] * r * (one - r)  # (5), (2)
             dh[j] = z_h[j] * dh[j] + dh_new * z  # (7), (6): past the product
 
-    @cpu_jit(noalias=True, _nrt=False)
+    @loop_jit(noalias=True)
     def add(dm, db_hn):  # type: ignore[no-untyped-def]
         for j in range(dm.size):
             db_hn[j] += dm[j]  # (4)
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         H, q = h.size, q[0]
         step(
@@ -62,7 +62,7 @@ def rows(dtype: Any) -> Rows:
             *(h_prev, z_h, d, kept[:H], kept[H : 2 * H], kept[2 * H : 3 * H], kept[3 * H :], h),
         )
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):
@@ -85,7 +85,7 @@ def forward(
     p = None if b_hn is None else b_hn[None]
     inputs = host.prepare(a, W_hh, h0, p=p, z_h=z_h, d=d_i, mask=mask)
     saved = host.forward(rows(a.dtype), a, inputs, has_p=b_hn is not None)
-    return (saved.h, saved.h_T), saved
+    return (saved.h, saved.last_h), saved
 
 
 def backward(saved: host.Saved, dh: Array | None, dh_T: Array | None) -> tuple[Any, ...]:

@@ -22,7 +22,7 @@ def forward(
     """Same contract as nnseq.cells.gru_before.forward."""
     inputs = host.prepare(a, W_hh, h0, z_h=z_h, d=d_i, mask=mask)
     saved = host.forward(cell(a.dtype), a, inputs)
-    return (saved.h, saved.h_T), saved
+    return (saved.h, saved.last_h), saved
 
 
 def backward(saved: host.Saved, dh: Array | None, dh_T: Array | None) -> tuple[Any, ...]:

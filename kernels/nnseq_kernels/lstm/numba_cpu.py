@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.recurrence import numba_host as host
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
 from nnseq_kernels.sigmoid import tanh_and_sigmoid
@@ -26,7 +26,7 @@ def rows(dtype: Any) -> Rows:
     tanh, sigmoid = tanh_and_sigmoid(dtype)
     one, zero = dtype.type(1), dtype.type(0)
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def step(  # type: ignore[no-untyped-def]
         a_i, a_f, a_g, a_o, q_i, q_f, q_g, q_o, h_prev, c_prev, p_i, p_f, p_o, z_h, z_c, d_i,
         forget_bias, cell_clip, ogate, i_, f_, g_, o_, c_t, h_t,
@@ -45,7 +45,7 @@ def rows(dtype: Any) -> Rows:
             h_t[j] = (one - w) * h + w * f * h_prev[j]  # (11)
             i_[j], f_[j], g_[j], o_[j] = i, f, g, o
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def undo_step(  # type: ignore[no-untyped-def]
         dh, dc, h_prev, c_prev, p_i, p_f, p_o, z_h, z_c, d_i, cell_clip, ogate,
         i_, f_, g_, o_, da_i, da_f, da_g, da_o,
@@ -68,7 +68,7 @@ def rows(dtype: Any) -> Rows:
             dh[j] = dh_below + z_h[j] * dh_j  # (11), (10): what goes to h_{t-1} past the product
             dc[j] = z_c[j] * dc[j] + dc_raw * f + df * p_f[j] + di * p_i[j]  # (9), (5), (3), (2)
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def undo_peepholes(  # type: ignore[no-untyped-def]
         c_prev, d_i, cell_clip, i_, f_, g_, da_i, da_f, da_o, dp_i, dp_f, dp_o
     ):
@@ -79,7 +79,7 @@ def rows(dtype: Any) -> Rows:
             dp_f[j] += da_f[j] * c_prev[j]  # (3)
             dp_o[j] += da_o[j] * c  # (7)
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         H, q = h.size, q[0]
         step(
@@ -89,7 +89,7 @@ def rows(dtype: Any) -> Rows:
             *(kept[:H], kept[H : 2 * H], kept[2 * H : 3 * H], kept[3 * H :], c, h),
         )
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):
@@ -115,7 +115,7 @@ def forward(
     s = (forget_bias, cell_clip if cell_clip > 0 else np.inf, float(ogate_zoneout))
     inputs = host.prepare(a, W_hh, h0, c0=c0, p=p, z_h=z_h, z_c=z_c, d=d_i, s=s, mask=mask)
     saved = host.forward(rows(a.dtype), a, inputs, has_p=p is not None)
-    return (saved.h, saved.c, saved.h_T, saved.c_T), saved
+    return (saved.h, saved.c, saved.last_h, saved.last_c), saved
 
 
 def backward(

@@ -37,7 +37,7 @@ def forward(
     a_n = np.tanh(x) if b_x is None else np.tanh(x) + b_x
     inputs = host.prepare(a, W_hh, h0, z_h=z_h, mask=mask)
     saved = host.forward(cell(a.dtype), np.concatenate([a, a_n], axis=2), inputs)
-    return (saved.h, saved.h_T), Saved(saved, x, b_x is not None)
+    return (saved.h, saved.last_h), Saved(saved, x, b_x is not None)
 
 
 def backward(saved: Saved, dh: Array | None, dh_T: Array | None) -> tuple[Any, ...]:

@@ -36,7 +36,7 @@ def forward(
     a_r = x if b_x is None else x + b_x
     inputs = host.prepare(a, W_hh, h0, z_h=z_h, mask=mask)
     saved = host.forward(cell(a.dtype), np.concatenate([a_r, a], axis=2), inputs)
-    return (saved.h, saved.h_T), Saved(saved, b_x is not None)
+    return (saved.h, saved.last_h), Saved(saved, b_x is not None)
 
 
 def backward(saved: Saved, dh: Array | None, dh_T: Array | None) -> tuple[Any, ...]:

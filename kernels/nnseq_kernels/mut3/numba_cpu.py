@@ -21,7 +21,7 @@ def forward(
 ) -> tuple[tuple[Array, Array], host.Saved]:
     """Same contract as nnseq.cells.mut3.forward."""
     saved = host.forward(cell(a.dtype), a, host.prepare(a, W_hh, h0, z_h=z_h, mask=mask))
-    return (saved.h, saved.h_T), saved
+    return (saved.h, saved.last_h), saved
 
 
 def backward(saved: host.Saved, dh: Array | None, dh_T: Array | None) -> tuple[Any, ...]:

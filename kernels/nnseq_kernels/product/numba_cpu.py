@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nnseq_kernels import threads
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.matmul import DEPTH, WIDTHS, add_products, collect, multiply_block, pack
 from nnseq_kernels.tile import ROWS
 
@@ -72,7 +72,7 @@ def _by_terms(x: Array, y: Array, most: int) -> Array:
     return np.ascontiguousarray(total[:M, :N])
 
 
-@cpu_jit(nogil=True, error_model="numpy", _nrt=False)
+@loop_jit()
 def _add_terms(x, M, y, N, first, last, x_chunk, y_chunk, z):  # type: ignore[no-untyped-def]
     """z += x[first:last]ᵀ y[first:last], chunk by chunk."""
     room = x_chunk.shape[1]

@@ -29,7 +29,7 @@ AXES = {  # of arrays that mean the same in every cell
 EXAMPLES: tuple[Sizes, ...] = (
     {"T": 1, "B": 1, "H": 1},
     {"T": 3, "B": 2, "H": 5},
-    {"T": 2, "B": 3, "H": 43},  # 129 columns: just above one block
+    {"T": 1, "B": 3, "H": 43},  # 129 columns: just above one block
 )
 
 

@@ -38,20 +38,20 @@ class Saved(NamedTuple):
     """What backward reads; nobody writes to it."""
 
     inputs: Inputs
-    lefts: tuple[Array, Array]  # (T, B, H) left sides of the second and third product
+    lefts: tuple[Array, ...]  # two: left sides of the second and third product, (T | 0, B, H)
     kept: Array  # (T, B, K H) what the cell's rows keep
     c: Array  # (T, B, H), or (T, B, 0)
     h: Array  # (T, B, H)
     has_p: bool  # the cell's parameters p were given, and get a gradient
 
     @property
-    def h_T(self) -> Array:
+    def last_h(self) -> Array:
         """The last state (B, H), in memory of its own; h0 where T = 0."""
         return (self.h[-1] if len(self.h) else self.inputs.h0).copy()
 
     @property
-    def c_T(self) -> Array:
-        """As h_T, of c."""
+    def last_c(self) -> Array:
+        """As last_h, of c."""
         return (self.c[-1] if len(self.c) else self.inputs.c0).copy()
 
 
@@ -100,9 +100,8 @@ def forward(rows: Rows, a: Array, inputs: Inputs, *, has_p: bool = False) -> Sav
     h = np.empty((T, B, H), a.dtype)
     c = np.empty((T, B, inputs.c0.shape[1]), a.dtype)
     kept = np.empty((T, B, rows.kept * H), a.dtype)
-    lefts = [np.empty((T, B, H), a.dtype) for _ in rows.lefts]
-    none = np.empty((0, B, H), a.dtype)
-    saved = Saved(inputs, (*lefts, none, none)[:2], kept, c, h, has_p)
+    lefts = tuple(np.empty((T * (k < len(rows.lefts)), B, H), a.dtype) for k in range(2))
+    saved = Saved(inputs, lefts, kept, c, h, has_p)
     if h.size:
         loop, _ = _compiled(rows)
         panels = _three([pack(_columns(inputs.W_hh, product.W)) for product in rows.products])
@@ -166,7 +165,8 @@ class _Sums:
         tiles, wide = -(-H // ROWS), WIDTHS[dtype]
         widths = [(last - first) * H for first, last in (product.a for product in rows.products)]
         widths[0] -= H * rows.has_dq
-        widths = [*widths, 0, 0][:3] + [H * rows.has_dq]
+        widths = [*widths, 0, 0][:3]
+        widths.append(H * rows.has_dq)
         panels = [-(-width // wide) for width in widths]
         self.dp = np.zeros((len(inputs.p) if has_p else 0, H), dtype)
         self.x_chunks = tuple(

@@ -1,8 +1,8 @@
 """The pointwise parts of the cells that reset the state before a product: gru_before, mut1-3.
 
-    left 1, left 2:   r = σ(a_r + q_r), z = σ(a_z + q_z), s = r ∘ h_{t-1}; in MUT3 tanh h_{t-1} first
-    finish:           n = tanh(a_n + s W_n),  h̃ = w ∘ d_i ∘ n + (1 - w) ∘ h_{t-1}            (1)
-                      h_t = z_h ∘ h_{t-1} + (1 - z_h) ∘ h̃                                    (2)
+    lefts:    r = σ(a_r + q_r), z = σ(a_z + q_z), s = r ∘ h_{t-1};  in MUT3 first tanh h_{t-1}
+    finish:   n = tanh(a_n + s W_n),  h̃ = w ∘ d_i ∘ n + (1 - w) ∘ h_{t-1}            (1)
+              h_t = z_h ∘ h_{t-1} + (1 - z_h) ∘ h̃                                            (2)
 
 w, the weight of the candidate, is z in MUT1-3 and 1 - z in the GRU. What z sees besides a_z is the
 only other difference: h_{t-1} (gru_before, MUT2), tanh h_{t-1} (MUT3), nothing (MUT1). The files of
@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Literal
 
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
 from nnseq_kernels.sigmoid import tanh_and_sigmoid
 
@@ -35,7 +35,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
     has_q_z = z_sees != "nothing"
     last = 2 if z_sees == "tanh h" else 1  # the product that gives q_n
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def gates(a_r, a_z, q_r, q_z, h_prev, r_, z_, s_):  # type: ignore[no-untyped-def]
         for j in range(h_prev.size):
             r = sigmoid(a_r[j] + q_r[j])
@@ -43,13 +43,13 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             s_[j] = r * h_prev[j]
             r_[j] = r
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def undo_reset(ds, h_prev, r_, da_r, dh):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
             da_r[j] = ds[j] * h_prev[j] * r_[j] * (one - r_[j])
             dh[j] += ds[j] * r_[j]
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def step(a_n, q_n, h_prev, z_h, d_i, z_, n_, h_t):  # type: ignore[no-untyped-def]
         for j in range(h_t.size):
             n = tanh(a_n[j] + q_n[j])
@@ -58,7 +58,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (2)
             n_[j] = n
 
-    @cpu_jit(noalias=True, error_model="numpy", _nrt=False)
+    @loop_jit(noalias=True)
     def undo_step(dh, h_prev, z_h, d_i, z_, n_, da_z, da_n):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
             z, n = z_[j], n_[j]
@@ -69,7 +69,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             da_z[j] = (dw if z_is_new else -dw) * z * (one - z)
             dh[j] = z_h[j] * dh[j] + dh_new * (one - w)  # (2), (1): past the products
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def gates_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]
         H, q_z = h_prev.size, q[product]
         gates(
@@ -77,29 +77,27 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             *(kept[:H], kept[H : 2 * H], left),
         )
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def undo_gates_left(ds, h_prev, left, kept, da, g_h):  # type: ignore[no-untyped-def]
         H = g_h.size
         undo_reset(ds[:H], h_prev, kept[:H], da[:H], g_h)
 
-    @cpu_jit(error_model="numpy", _nrt=False)
+    @loop_jit()
     def tanh_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]
         for j in range(h_prev.size):
             left[j] = tanh(h_prev[j])
 
-    @cpu_jit(noalias=True, _nrt=False)
+    @loop_jit(noalias=True)
     def undo_tanh_left(dleft, h_prev, left, kept, da, g_h):  # type: ignore[no-untyped-def]
         for j in range(g_h.size):
             g_h[j] += dleft[j] * (one - left[j] * left[j])
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]
         H = h.size
-        step(
-            *(a[2 * H :], q[last][:H], h_prev, z_h, d, kept[H : 2 * H], kept[2 * H :], h),
-        )
+        step(a[2 * H :], q[last][:H], h_prev, z_h, d, kept[H : 2 * H], kept[2 * H :], h)
 
-    @cpu_jit(_nrt=False)
+    @loop_jit()
     def undo_finish(  # type: ignore[no-untyped-def]
         g_h, g_c, h_prev, c_prev, p, z_h, z_c, d, s, kept, da, dq, dp
     ):
@@ -112,7 +110,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
         "nothing": (Product((0, 1), (0, 1)), Product((2, 3), (1, 2))),
         "tanh h": (Product((0, 1), (0, 1)), Product((1, 2), (1, 2)), Product((2, 3), (2, 3))),
     }[z_sees]
-    lefts, undo_lefts = (gates_left,), (undo_gates_left,)
-    if z_sees == "tanh h":
-        lefts, undo_lefts = (tanh_left, *lefts), (undo_tanh_left, *undo_lefts)
+    if z_sees != "tanh h":
+        return Rows(3, 3, products, finish, undo_finish, (gates_left,), (undo_gates_left,))
+    lefts, undo_lefts = (tanh_left, gates_left), (undo_tanh_left, undo_gates_left)
     return Rows(3, 3, products, finish, undo_finish, lefts, undo_lefts)
