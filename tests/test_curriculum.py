@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from nnseq.curriculum import Curriculum
+from nnseq.curriculum import Curriculum, FullLength, enter_stage
+from nnseq.models import PlainIndRNN
+from nnseq.optim import Adam
 
 
 def curriculum(target: int = 300, patience: int = 100) -> Curriculum:
@@ -79,3 +82,31 @@ def test_state_dict_continues_exactly() -> None:
         observe(second, *losses[k + 1 :])
         assert second.state_dict() == whole.state_dict()
         assert (second.T, second.lr) == (whole.T, whole.lr)
+
+
+def test_a_stage_bounds_u_for_its_length_and_slows_the_last_layer() -> None:
+    model = PlainIndRNN(2, 5, 3, 1, seq_len=4, rng=np.random.default_rng(0))
+    optimizer = Adam(model.named_parameters(), 0.1)
+    curriculum = Curriculum(100, 0.1, start=4)
+    curriculum.T = 16
+    enter_stage(curriculum, model, optimizer)
+    assert model.seq_len == 16
+    largest = max(float(np.abs(block.rnn.u.data).max()) for block in model.stack.layers)
+    assert largest <= 2 ** (1 / 16)
+    slowed = {name: factor for name, factor in optimizer.lr_factors.items() if factor != 1}
+    assert slowed == {"stack.layers.2.rnn.u": 0.25, "stack.layers.2.rnn.b": 0.25}
+
+
+def test_full_length_divides_lr_after_200_evaluations_without_progress_and_ends_at_1e_6() -> None:
+    recipe = FullLength(700, 1e-5)
+    assert (recipe.T, recipe.lr) == (700, 1e-5)
+    assert "T = 700" in recipe.describe()
+    recipe.observe(0.5)
+    cuts = [recipe.observe(0.5) for _ in range(200)]
+    assert cuts == [False] * 199 + [True]
+    assert recipe.lr == pytest.approx(1e-6)
+    assert not recipe.is_finished
+    for _ in range(200):
+        assert not recipe.is_finished
+        recipe.observe(0.5)
+    assert recipe.is_finished

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
 import numba
@@ -31,9 +31,15 @@ def allowed() -> int:
 
 
 def run(work: Callable[[int, int], None], blocks: list[tuple[int, int]]) -> None:
-    """Call work(start, end) for every block at once: the first here, the others in the pool."""
+    """Call work(start, end) for every block at once: the first here, the others in the pool.
+
+    All have ended when it returns or raises.
+    """
     pending = [_pool().submit(work, *block) for block in blocks[1:]]
-    work(*blocks[0])
+    try:
+        work(*blocks[0])
+    finally:
+        wait(pending)
     for future in pending:
         future.result()
 

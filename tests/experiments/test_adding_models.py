@@ -45,7 +45,13 @@ def test_by_default_eight_models_run_at_three_lengths_for_1500_steps_each() -> N
     assert [(p.options.seq_len, p.options.model) for p in parts] == expected
     sizes = {(p.options.max_steps, p.options.batch_size, p.options.hidden_size) for p in parts}
     assert sizes == {(1500, 32, 64)}
-    assert len({(p.options.lr, p.options.clip_norm) for p in parts}) == 1
+    assert len({p.options.clip_norm for p in parts}) == 1
+    assert {(p.options.model == "irnn", p.options.lr) for p in parts} == {
+        (True, 1e-4),
+        (False, 4e-3),
+    }
+    given = SPACE["parts"](SPACE["AddingModelsOptions"](lr=0.5))
+    assert {p.options.lr for p in given} == {0.5}
     assert not any(p.options.curriculum for p in parts)
 
 
@@ -68,7 +74,7 @@ def test_a_run_of_the_command_is_the_run_of_adding(tmp_path: Path) -> None:
     run(tmp_path / "all", 4)
     own = runpy.run_path(str(ROOT / "experiments" / "adding.py"))["main"]
     argv = ["--model", "irnn", "--seq_len", "9", "--hidden_size", "3", "--batch_size", "4"]
-    argv += ["--lr", "0.004", "--log_every", "2", "--threads", "1", "--max_steps", "4"]
+    argv += ["--lr", "0.0001", "--log_every", "2", "--threads", "1", "--max_steps", "4"]
     assert own([*argv, "--out", str(tmp_path / "one")]) == 0
     lines = [
         [json.loads(line) for line in (tmp_path / where / "metrics.jsonl").read_text().splitlines()]

@@ -30,13 +30,13 @@ def forward(
     if act not in ACTS:
         raise ValueError(f"elman: act is {act!r}, expected one of {', '.join(ACTS)}")
     inputs = (a, W_hh, h0, z_h, mask)
-    launcher = NumbaLauncher(made, a)
+    launcher = NumbaLauncher(CELL.name, made, a)
     return cuda_loop.forward_on(launcher, CELL, inputs, act=ACTS.index(act))
 
 
 def backward(saved: Saved, dh: Array | None, dh_T: Array | None) -> tuple[Array | None, ...]:
     """Same contract as nnseq.cells.elman.backward."""
-    launcher = NumbaLauncher(made, saved.arrays["h"])
+    launcher = NumbaLauncher(CELL.name, made, saved.arrays["h"])
     return cuda_loop.backward_on(launcher, CELL, saved, (dh, dh_T))
 
 

@@ -29,8 +29,9 @@ def forward(
 ) -> tuple[tuple[Array, ...], Saved]:  # fmt: skip
     """Same contract as nnseq.cells.lstm.forward."""
     inputs = (a, W_hh, h0, c0, p, z_h, z_c, d_i, mask)
+    launcher = NumbaLauncher(CELL.name, made, a)
     return cuda_loop.forward_on(
-        NumbaLauncher(made, a), CELL, inputs, forget_bias=forget_bias, cell_clip=cell_clip,
+        launcher, CELL, inputs, forget_bias=forget_bias, cell_clip=cell_clip,
         ogate_zoneout=ogate_zoneout,
     )  # fmt: skip
 
@@ -39,7 +40,7 @@ def backward(
     saved: Saved, dh: Array | None, dc: Array | None, dh_T: Array | None, dc_T: Array | None,
 ) -> tuple[Array | None, ...]:  # fmt: skip
     """Same contract as nnseq.cells.lstm.backward."""
-    launcher = NumbaLauncher(made, saved.arrays["h"])
+    launcher = NumbaLauncher(CELL.name, made, saved.arrays["h"])
     return cuda_loop.backward_on(launcher, CELL, saved, (dh, dc, dh_T, dc_T))
 
 

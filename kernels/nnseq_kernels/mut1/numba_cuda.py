@@ -28,12 +28,12 @@ def forward(
 ) -> tuple[tuple[Array, ...], Saved]:  # fmt: skip
     """Same contract as nnseq.cells.mut1.forward."""
     inputs = (a, x, b_x, W_hh, h0, z_h, mask)
-    return cuda_loop.forward_on(NumbaLauncher(made, a), CELL, inputs)
+    return cuda_loop.forward_on(NumbaLauncher(CELL.name, made, a), CELL, inputs)
 
 
 def backward(saved: Saved, dh: Array | None, dh_T: Array | None) -> tuple[Array | None, ...]:
     """Same contract as nnseq.cells.mut1.backward."""
-    launcher = NumbaLauncher(made, saved.arrays["h"])
+    launcher = NumbaLauncher(CELL.name, made, saved.arrays["h"])
     return cuda_loop.backward_on(launcher, CELL, saved, (dh, dh_T))
 
 

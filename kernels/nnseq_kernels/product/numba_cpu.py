@@ -29,6 +29,8 @@ LEAST = 2**20  # multiply-adds for each thread: 10 µs of work, where handing it
 def forward(x: Array, y: Array, b: Array | None = None) -> Array:
     """Return x @ y (+ b), for float32 or float64 matrices x (M, K), y (K, N) and b (N,)."""
     M, K = x.shape
+    if K == 0:  # a tile has at least one term
+        return np.zeros((M, y.shape[1]), x.dtype) if b is None else np.tile(b, (M, 1))
     most = min(threads.allowed(), max(1, M * K * y.shape[1] // LEAST))
     if x.flags.f_contiguous and not x.flags.c_contiguous and K > M:
         z = _by_terms(x.T, np.ascontiguousarray(y), most)

@@ -50,6 +50,7 @@ class NumbaLauncher:
     """Launches the Numba kernels of one cell; the counterpart of nnseq_kernels.launcher.Launcher.
 
     Args:
+        op: the cell's name, for messages.
         made: of a dtype, the cell's kernels by the names that the spec has.
         array: any array of the call.
 
@@ -57,14 +58,14 @@ class NumbaLauncher:
         TypeError: the array is not on the GPU. Numba would copy it there and back in silence.
     """
 
-    def __init__(self, made: Kernels, array: Array) -> None:
+    def __init__(self, op: str, made: Kernels, array: Array) -> None:
         self.made = made
         self.simulated = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
         name = type(array).__module__.partition(".")[0]
         if name != ("numpy" if self.simulated else "cupy"):
             raise TypeError(
-                f"got a {type(array).__module__}.{type(array).__name__}, expected a cupy.ndarray; "
-                "move it with nnseq.backend.to_device first"
+                f"{op}: got a {type(array).__module__}.{type(array).__name__}, expected a "
+                "cupy.ndarray; move it with nnseq.backend.to_device first"
             )
         self.xp = sys.modules[name]
 

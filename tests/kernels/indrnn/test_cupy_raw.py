@@ -12,7 +12,7 @@ import pytest
 from nnseq_kernels.indrnn import cupy_raw
 from nnseq_kernels.indrnn.launch import SPEC, sum_name
 from nnseq_kernels.launcher import Launcher
-from nnseq_kernels.spec import Entry, KernelSpec
+from nnseq_kernels.spec import Entry, KernelSpec, joined
 
 from nnseq.cells import indrnn as reference
 from tests.gpu_ladder.cusim.kernel import Module
@@ -39,7 +39,7 @@ class NaNFilledNumPy:
 @functools.cache
 def compiled() -> Module:
     """The whole source, compiled for the CPU."""
-    return Module(SPEC.source, SPEC.options, [entry.name for entry in SPEC.entries])
+    return Module(joined(SPEC.sources), SPEC.options, [entry.name for entry in SPEC.entries])
 
 
 def shim(order: str = "forward", launched: list[str] | None = None) -> Launcher:
