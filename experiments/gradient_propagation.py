@@ -125,7 +125,7 @@ def report(results: Sequence[Result]) -> Report:
                 load_weights(Path(result.part.options.out, "checkpoint.h5"), task)
             found = norms(task)
             for t in range(len(found["dh"])):
-                values = {key: float(norm[t]) for key, norm in found.items()}
+                values = {key: float(f"{norm[t]:.6g}") for key, norm in found.items()}
                 rows.append({"run": name, "step": step, "t": t + 1, **values})
             for key, norm in sorted(found.items()):
                 norm = norm[: -1 if key == "dc" else None]

@@ -122,7 +122,7 @@ def report(results: Sequence[Result]) -> Report:
         rows += [{"run": name, **row} for row in result.rows]
         metrics |= {f"{name}_{key}": value for key, value in result.summary["metrics"].items()}
     panels = [
-        Panel("semantic consistency: training loss", "step", losses, is_log=True),
+        Panel("semantic consistency: training loss", "step", losses, is_log=False),
         Panel("where W goes", "step", ways, is_log=False),
     ]
     return Report(rows, panels, 2, metrics)

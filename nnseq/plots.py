@@ -19,7 +19,7 @@ class Panel(NamedTuple):
     Attributes:
         title: above it.
         xlabel: below it.
-        curves: label -> (x, y), of the same length; the k-th has the same colour in every panel.
+        curves: label -> (x, y), of the same length; a label has one colour in all panels.
         baseline: (label, y) of a dashed line: what a trivial answer reaches.
         is_log: y on a logarithmic scale; None: where every y is positive.
     """
@@ -46,6 +46,8 @@ def draw(path: Path, panels: Sequence[Panel], columns: int = 1) -> None:
     # pyplot keeps global state and asks for a display.
     from matplotlib.figure import Figure
 
+    labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
+    colours = {label: f"C{k % 10}" for k, label in enumerate(labels)}
     rows = -(-len(panels) // columns)
     figure = Figure(
         figsize=(WIDTH * columns, HEIGHT * rows), layout="tight" if panels[1:] else None
@@ -53,7 +55,8 @@ def draw(path: Path, panels: Sequence[Panel], columns: int = 1) -> None:
     for place, panel in enumerate(panels):
         axes = figure.add_subplot(rows, columns, place + 1)
         for label, (x, y) in panel.curves.items():
-            axes.plot(x, y, marker="." if len(x) < FEW else "", label=label)
+            marker = "." if len(x) < FEW else ""
+            axes.plot(x, y, color=colours[label], marker=marker, label=label)
         if panel.baseline is not None:
             axes.axhline(panel.baseline[1], color="gray", linestyle="--", label=panel.baseline[0])
         values = [value for _, y in panel.curves.values() for value in y]

@@ -48,7 +48,7 @@ def product(x: Array, y: Array, b: Array | None = None) -> Array:
             z += b
         return z
     if forced_kernels() in ("auto", "numba") and x.dtype == y.dtype and x.dtype in FLOATS:
-        return kernels_for("product", x, REFERENCE).forward(x, y, b)
+        return kernels_for("products", x, REFERENCE).forward(x, y, b)
     return by_blas(x, y, b)
 
 

@@ -36,12 +36,16 @@ def test_panels_stand_in_rows_and_a_label_has_its_colour_in_each(tmp_path: Path)
     curves = {"first": ([1, 2], [3.0, 1.0]), "second": ([1, 2], [0.0, 2.0])}
     panels = [
         Panel("a", "x", curves),
-        Panel("b", "x", {"first": ([1, 2], [2.0, 4.0])}, is_log=True),
+        Panel("b", "x", {"second": ([1, 2], [2.0, 4.0])}, is_log=True),
         Panel("c", "x", curves, ("base", 2.0), is_log=True),  # 0 has no place: it is left out
     ]
     draw(tmp_path / "p.png", panels, columns=2)
     picture = imread(tmp_path / "p.png")
     assert picture.shape[:2] == (960, 1680)
-    blue = np.abs(picture[..., :3] - np.array([0x1F, 0x77, 0xB4]) / 255).max(2) < 0.02
-    quarters = blue[:480, :840], blue[:480, 840:], blue[480:, :840], blue[480:, 840:]
-    assert [bool(q.any()) for q in quarters] == [True, True, True, False]
+    colours = {"first": (0x1F, 0x77, 0xB4), "second": (0xFF, 0x7F, 0x0E)}
+    seen = {}
+    for label, colour in colours.items():
+        at = np.abs(picture[..., :3] - np.array(colour) / 255).max(2) < 0.02
+        quarters = at[:480, :840], at[:480, 840:], at[480:, :840], at[480:, 840:]
+        seen[label] = [bool(q.any()) for q in quarters]
+    assert seen == {"first": [True, False, True, False], "second": [True, True, True, False]}

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from nnseq import plots, sweep
+from nnseq import backend, plots, sweep
 from nnseq.options import OptionError
 from nnseq.plots import Panel
 from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
@@ -81,6 +82,27 @@ def test_every_part_is_an_ordinary_run_and_the_summary_sums_them_up(tmp_path: Pa
     assert [(row["run"], row["step"]) for row in lines] == [
         (name, step) for name in NOISES for step in (1, 3, 6, 9, 10)
     ]
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_summary_names_the_kernels_of_its_own_run_not_of_those_before(tmp_path: Path) -> None:
+    reference = backend.Implementation("reference", lambda: None, lambda: None)
+
+    def use(op: str) -> Callable[[Line], None]:
+        return lambda task: backend.kernels_for(op, np.zeros(1), reference) and None
+
+    quiet, loud = parts()
+    builds = [stopping(1, use("first_cell")), stopping(1, use("second_cell"))]
+    assert (
+        sweep_of(tmp_path, [quiet._replace(build=builds[0]), loud._replace(build=builds[1])]) == 0
+    )
+    kernels = {
+        where: json.loads((tmp_path / where / "summary.json").read_text())["kernels"]
+        for where in ("quiet", "loud", ".")
+    }
+    assert kernels["quiet"] == {"first_cell": "reference"}
+    assert kernels["loud"] == {"second_cell": "reference"}
+    assert kernels["."] == kernels["quiet"] | kernels["loud"]
 
 
 @pytest.mark.usefixtures("without_pictures")

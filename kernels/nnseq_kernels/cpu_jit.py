@@ -142,7 +142,8 @@ class TextCache(_Cache):
             path.unlink(missing_ok=True)
 
     def _file(self, sig: Any, codegen: Any) -> Path:
-        versions = numba.__version__, sys.implementation.cache_tag
+        # The compiled function is imported again by the name of its module.
+        versions = numba.__version__, sys.implementation.cache_tag, self.function.__module__
         code = text_hash(self.function), self.options, str(sig), codegen.magic_tuple()
         digest = hashlib.sha256(repr((versions, code)).encode()).hexdigest()[:24]
         return cache_folder() / f"{self._stem()}-{digest}.nbc"

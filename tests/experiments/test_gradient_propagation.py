@@ -140,7 +140,7 @@ def test_a_continued_command_measures_what_an_uninterrupted_one_does(tmp_path: P
     assert summaries[0]["metrics"] == summaries[1]["metrics"]
     metrics = summaries[0]["metrics"]
     first, *_, last = (r["dh"] for r in whole if (r["run"], r["step"]) == ("lstm_zoneout", 4))
-    assert metrics["lstm_zoneout_end_dh_ratio"] == first / last
+    assert metrics["lstm_zoneout_end_dh_ratio"] == pytest.approx(first / last, rel=1e-5)
 
 
 def test_the_four_runs_have_the_options_given() -> None:

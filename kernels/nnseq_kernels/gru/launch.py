@@ -22,7 +22,7 @@ AXES = {
 }
 
 CELL = Cell(
-    spec=spec(__file__, KERNELS, AXES, registers=64),
+    spec=spec(__file__, KERNELS, AXES, registers=40),
     arguments=("a", "W_hh", "b_hn", "h0", "z_h", "d_i", "mask"),
     blocks={"W": (0, 3)},
     forward=(Product("h", "W", "q"), "gru_forward"),

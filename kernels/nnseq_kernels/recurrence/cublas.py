@@ -8,7 +8,6 @@ library that CuPy has loaded, with a handle and a workspace of its own.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 from typing import Any
 
@@ -106,8 +105,10 @@ def _library() -> Any:
         RuntimeError: it cannot be loaded.
     """
     try:
-        module = importlib.import_module("cupy_backends.cuda.libs.cublas")
-        return ctypes.CDLL(str(module.__file__))
+        # This form of import makes CuPy find and load cuBLAS first; importlib's would not.
+        from cupy_backends.cuda.libs import cublas  # type: ignore[import-untyped]
+
+        return ctypes.CDLL(str(cublas.__file__))
     except (ImportError, OSError) as error:
         raise RuntimeError(
             f"cuBLAS as CuPy uses it cannot be loaded ({error}); set NNSEQ_CUDA_GRAPHS=0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,12 +129,20 @@ def test_what_cublas_or_the_shapes_refuse_is_named(ours: Any) -> None:
 
 
 def test_a_missing_cublas_is_refused_with_the_cure(monkeypatch: Any) -> None:
-    def missing(name: str) -> Any:
-        raise ImportError("libcublas.so.13: cannot open shared object file")
-
-    monkeypatch.setattr(cublas.importlib, "import_module", missing)
-    with pytest.raises(RuntimeError, match=r"libcublas\.so\.13.*set NNSEQ_CUDA_GRAPHS=0"):
+    monkeypatch.setitem(sys.modules, "cupy_backends.cuda.libs", None)
+    with pytest.raises(RuntimeError, match=r"cannot be loaded .*set NNSEQ_CUDA_GRAPHS=0"):
         cublas._library()
+
+
+def test_a_library_gives_the_symbols_of_what_it_is_linked_against(
+    library: Any, tmp_path: Path
+) -> None:
+    """As CuPy's module gives those of cuBLAS."""
+    source, path = tmp_path / "module.c", tmp_path / "module.so"
+    source.write_text("int unrelated(void) { return 0; }")
+    flags = ["-shared", "-fPIC", "-Wl,--no-as-needed", library._name]
+    subprocess.run(["gcc", str(source), *flags, "-o", str(path)], check=True)
+    assert ctypes.CDLL(str(path)).cublasSgemm_v2
 
 
 @pytest.mark.gpu
