@@ -1,17 +1,18 @@
 """Products of long matrices on the CPU: every thread multiplies rows of its own.
 
-The products around a recurrence are long and thin: N = T·B rows, a few hundred columns. OpenBLAS's
-threads wait for each other by spinning, which goes badly wrong where a core is shared: one
-(160000, 32)ᵀ (160000, 32) was seen to take from 13 ms to 5 s. Here each thread calls BLAS, itself
-on one thread, for a block of rows, and nobody waits for anybody:
+The products around a recurrence are long and thin: N = T·B rows, a few hundred columns.
 
     (x W)[rows] = x[rows] W                                                     (1)
     xᵀ y = Σ_blocks x[rows]ᵀ y[rows], added in the order of the blocks          (2)
 
+`numba` has kernels for both (nnseq_kernels/products). The reference here calls BLAS, itself on one
+thread, in each thread: OpenBLAS's own threads wait for each other by spinning, which goes badly
+wrong where a core is shared: one (160000, 32)ᵀ (160000, 32) was seen to take from 13 ms to 5 s.
 With other work on the two cores (N = 160000, 128 columns, float32) (2) took 103 ms, `x.T @ y` 249.
-The number of blocks is the number of threads that BLAS may use, so the same setting gives the same
-bits. BLAS's own limit belongs to the process: while a product runs here it is 1, for NumPy calls in
-other threads of the program too, and then it is what it was.
+
+The number of blocks is the number of threads that Numba, or BLAS, may use, so the same setting
+gives the same bits. BLAS's own limit belongs to the process: while a reference product runs it is
+1, for NumPy calls in other threads of the program too, and then it is what it was.
 """
 
 from __future__ import annotations
