@@ -42,15 +42,15 @@ def product(x: Array, y: Array, b: Array | None = None) -> Array:
     """Return x @ y, or x @ y + b, for matrices x (M, K), y (K, N) and b (N,); NumPy or CuPy."""
     M, K = x.shape
     N = y.shape[1]
-    work = M * K * N
-    if work <= SMALL or max(M, K) <= N or not isinstance(x, np.ndarray):
-        z = x @ y
-        if b is not None:
-            z += b
-        return z
-    if forced_kernels() in ("auto", "numba") and x.dtype == y.dtype and x.dtype in FLOATS:
+    is_small = M * K * N <= SMALL or not isinstance(x, np.ndarray)
+    if not is_small and forced_kernels() in ("auto", "numba") and x.dtype == y.dtype in FLOATS:
         return kernels_for("products", x, REFERENCE).forward(x, y, b)
-    return by_blas(x, y, b)
+    if not is_small and max(M, K) > N:
+        return by_blas(x, y, b)
+    z = x @ y
+    if b is not None:
+        z += b
+    return z
 
 
 def by_blas(x: Array, y: Array, b: Array | None) -> Array:
