@@ -49,7 +49,8 @@ def load_torch_state(
         prefix: read only the names that begin with it, as part of a larger model.
 
     Raises:
-        TypeError: another layer; an entry that is no array, such as a torch tensor.
+        TypeError: another layer; state is neither a mapping nor a path; an entry that is no array,
+            such as a torch tensor.
         ValueError: the layer has an option that PyTorch lacks; or a list of every missing,
             unexpected and misshapen name, and of those of another dtype.
         ImportError: a .safetensors file, and the safetensors library is not installed.
@@ -57,6 +58,11 @@ def load_torch_state(
     _check_layer("load_torch_state", layer)
     if isinstance(state, Mapping):
         named: Mapping[str, Any] = state
+    elif not isinstance(state, (str, os.PathLike)):
+        raise TypeError(
+            f"load_torch_state: state is a {type(state).__name__}, expected a state dict "
+            f"(name -> array) or the path of a .safetensors file"
+        )
     else:
         named = _safetensors("load_torch_state").load_file(Path(state))
     found = {name.removeprefix(prefix): x for name, x in named.items() if name.startswith(prefix)}
@@ -180,9 +186,14 @@ def _check_arrays(layer: Recurrent, found: Mapping[str, Any], expected: Arrays, 
     if any(faults.values()):
         under = f" under the prefix {at!r}" if at else ""
         listed = [f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names]
+        cure = ""
+        dtypes, own = {str(x.dtype) for x in found.values()}, next(iter(expected.values())).dtype
+        if faults["of another dtype"] and len(dtypes) == 1 and dtypes <= {"float32", "float64"}:
+            theirs = dtypes.pop()
+            cure = f"; to convert, layer.astype('{theirs}'), load, and then layer.astype('{own}')"
         raise ValueError(
             f"load_torch_state: the arrays{under} belong to another layer than this "
-            f"{type(layer).__name__}; {'; '.join(listed)}"
+            f"{type(layer).__name__}; {'; '.join(listed)}{cure}"
         )
 
 

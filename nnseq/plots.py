@@ -22,6 +22,7 @@ class Panel(NamedTuple):
         curves: label -> (x, y), of the same length; a label has one colour in all panels.
         baseline: (label, y) of a dashed line: what a trivial answer reaches.
         is_log: y on a logarithmic scale; None: where every y is positive.
+        top: the largest y in the picture, where single points far above hide the rest.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Panel(NamedTuple):
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     baseline: tuple[str, float] | None = None
     is_log: bool | None = None
+    top: float | None = None
 
 
 def draw(path: Path, panels: Sequence[Panel], columns: int = 1) -> None:
@@ -62,6 +64,8 @@ def draw(path: Path, panels: Sequence[Panel], columns: int = 1) -> None:
         values = [value for _, y in panel.curves.values() for value in y]
         if panel.is_log or (panel.is_log is None and values and min(values) > 0):
             axes.set_yscale("log")
+        if panel.top is not None:
+            axes.set_ylim(top=panel.top)
         axes.set(title=panel.title, xlabel=panel.xlabel)
         if panel.curves or panel.baseline:
             axes.legend()

@@ -249,8 +249,9 @@ def _summary(
     failed: Sequence[str],
 ) -> dict[str, Any]:
     summaries = {result.part.name: result.summary for result in results}
-    shown = ("params", "steps", "seconds", "metrics", "kernels")
-    total = {k: sum(s[k] for s in summaries.values()) for k in ("params", "steps", "seconds")}
+    counts, shown = ("params", "steps", "seconds"), ("metrics", "kernels")
+    total = {k: sum(s[k] for s in summaries.values()) for k in counts}
+    own = _differing({name: s["options"] for name, s in summaries.items()})
     return {
         "experiment": experiment,
         "options": options.as_dict(),
@@ -261,6 +262,16 @@ def _summary(
         "kernels": {op: name for s in summaries.values() for op, name in s["kernels"].items()},
         "threads": options.threads,
         "versions": machine.versions(),
-        "runs": {name: {k: s[k] for k in shown} for name, s in summaries.items()},
+        "runs": {
+            name: {"options": own[name], **{k: s[k] for k in (*counts, *shown)}}
+            for name, s in summaries.items()
+        },
         "failed": list(failed),
     }
+
+
+def _differing(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each part's options those that are not the same in all parts; not their folders."""
+    first = next(iter(options.values()), {})
+    names = {k for own in options.values() for k in own if own[k] != first.get(k)} - {"out"}
+    return {part: {k: own[k] for k in own if k in names} for part, own in options.items()}

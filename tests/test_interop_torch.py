@@ -111,6 +111,7 @@ def test_a_round_trip_leaves_outputs_equal(
     load_torch_state(second, state)
     first.astype(np.float64), second.astype(np.float64)
     for a, b in zip(result(first, [4, 1, 2]), result(second, [4, 1, 2]), strict=True):
+        # forget_bias is added to b and taken away again, with one rounding of dtype each.
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-6 if dtype == np.float32 else 1e-13)
     again = torch_state(second.astype(dtype))
     assert list(again) == list(state)
@@ -226,6 +227,29 @@ def test_every_name_that_does_not_fit_is_listed_and_nothing_is_changed(kind: str
         assert part in str(refusal.value)
     for name, array in layer.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@kinds
+def test_another_dtype_is_refused_with_a_cure_that_works(kind: str) -> None:
+    layer, state = make(kind), arrays(kind)
+    small = {name: x.astype(np.float32) for name, x in state.items()}
+    cure = r"convert, layer\.astype\('float32'\), load, and then layer\.astype\('float64'\)"
+    with pytest.raises(ValueError, match=f"of another dtype: .* is float32.*; to {cure}$"):
+        load_torch_state(layer, small)
+    load_torch_state(layer.astype("float32"), small)
+    for name, x in torch_state(layer.astype("float64")).items():
+        if name.startswith("weight"):
+            np.testing.assert_array_equal(x, small[name])
+    state["bias_ih_l0"] = small["bias_ih_l0"]  # dtypes that no conversion of the layer fits
+    with pytest.raises(ValueError, match=r"bias_ih_l0 is float32, expected float64$"):
+        load_torch_state(layer, state)
+
+
+@pytest.mark.parametrize("wrong", [None, [1.0], 3])
+def test_a_state_that_is_neither_a_dict_nor_a_path_is_refused(wrong: Any) -> None:
+    words = rf"load_torch_state: state is a {type(wrong).__name__}, expected a state dict \(name"
+    with pytest.raises(TypeError, match=words):
+        load_torch_state(make("GRU"), wrong)
 
 
 @kinds

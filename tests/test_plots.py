@@ -49,3 +49,16 @@ def test_panels_stand_in_rows_and_a_label_has_its_colour_in_each(tmp_path: Path)
         quarters = at[:480, :840], at[:480, 840:], at[480:, :840], at[480:, 840:]
         seen[label] = [bool(q.any()) for q in quarters]
     assert seen == {"first": [True, False, True, False], "second": [True, True, True, False]}
+
+
+def test_a_panel_ends_at_its_top(tmp_path: Path) -> None:
+    """The highest point of a line from 0 to 100 is the picture's, that of one to 0.5 is not."""
+    heights = {}
+    for top in (None, 1.0):
+        curves = {"low": ([1, 2], [0.0, 0.5]), "high": ([1, 2], [0.0, 100.0])}
+        draw(tmp_path / "p.png", [Panel("a", "x", curves, top=top)])
+        picture = imread(tmp_path / "p.png")[:, 500:, :3]  # without the legend, on the left
+        blue = np.abs(picture - np.array([0x1F, 0x77, 0xB4]) / 255).max(2) < 0.1
+        heights[top] = 480 - int(np.flatnonzero(blue.any(1))[0])
+    assert heights[None] < 100
+    assert heights[1.0] > 200

@@ -76,6 +76,10 @@ def test_every_part_is_an_ordinary_run_and_the_summary_sums_them_up(tmp_path: Pa
     assert (summary["params"], summary["steps"], summary["failed"]) == (8, 20, [])
     assert summary["seconds"] == pytest.approx(sum(s["seconds"] for s in own.values()), abs=0.01)
     assert summary["runs"]["quiet"]["metrics"] == own["quiet"]["metrics"]
+    assert {name: run["options"] for name, run in summary["runs"].items()} == {
+        "quiet": {"noise": 0.0},
+        "loud": {"noise": 1.0},
+    }
     expected = {f"{name}_test_mse": s["metrics"]["test_mse"] for name, s in own.items()}
     assert summary["metrics"] == expected
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -87,7 +87,7 @@ def loop_jit(*, noalias: bool = False) -> Callable[[Callable[..., Any]], Any]:
     does not count references: taking 25 rows of arrays for each step of an LSTM otherwise cost as
     much as computing 128 units. So it can allocate no array, and return none.
     """
-    return cpu_jit(noalias=noalias, nogil=True, error_model="numpy", _nrt=False)
+    return cpu_jit(noalias=noalias, nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False)
 
 
 class TextCache(_Cache):

@@ -19,13 +19,13 @@ def tanh_and_sigmoid(dtype: Any) -> tuple[Callable[..., Any], Callable[..., Any]
     half = np.dtype(dtype).type(0.5)
     tanh = tanh_float32 if np.dtype(dtype) == np.float32 else _tanh_float64
 
-    @cpu_jit(error_model="numpy")
+    @cpu_jit(error_model="numpy", fastmath={"contract"})
     def sigmoid(x):  # type: ignore[no-untyped-def]
         return half + half * tanh(half * x)
 
     return tanh, sigmoid
 
 
-@cpu_jit(error_model="numpy")
+@cpu_jit(error_model="numpy", fastmath={"contract"})
 def _tanh_float64(x):  # type: ignore[no-untyped-def]
     return math.tanh(x)

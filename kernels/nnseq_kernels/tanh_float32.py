@@ -19,7 +19,7 @@ Q0, Q1, Q2, Q3, Q4 = np.array(
 )
 
 
-@cpu_jit(error_model="numpy")  # else a check for division by 0 stops the vectoriser
+@cpu_jit(error_model="numpy", fastmath={"contract"})
 def tanh_float32(x):  # type: ignore[no-untyped-def]
     """tanh(x) of a float32 to 8 units in the last place; NaN stays NaN.
 

@@ -52,13 +52,24 @@ def check_float(
     return number
 
 
+def check_flag(who: str, name: str, value: Any) -> bool:
+    """Return value, True or False.
+
+    Raises:
+        TypeError: something else, such as "no", which Python would take for True.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{who}: {name} is {value!r}, expected True or False")
+    return bool(value)
+
+
 def check_choice(who: str, name: str, value: Any, choices: Sequence[Any]) -> Any:
     """Return value.
 
     Raises:
-        ValueError: not one of choices.
+        ValueError: not one of choices; True and False are not 1 and 0.
     """
-    if value not in choices:
+    if not any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in choices):
         raise ValueError(
             f"{who}: {name} is {value!r}, expected one of {', '.join(map(repr, choices))}"
         )
@@ -108,3 +119,40 @@ def check_features(who: str, name: str, x: Any, size: int, letters: str) -> None
         raise ValueError(
             f"{who}: {name} has shape {shape}, expected {letters} with {last} = {size}"
         )
+
+
+def check_dtype(who: str, name: str, x: Any, dtype: Any) -> None:
+    """Refuse x, an array or a Tensor, unless it has the dtype of the layer's parameters.
+
+    Raises:
+        TypeError: another dtype.
+    """
+    if x.dtype != dtype:
+        raise TypeError(
+            f"{who}: {name} has dtype {x.dtype}, expected {dtype} as the parameters have; "
+            f"convert it, or the layer with astype"
+        )
+
+
+def check_state(
+    who: str, name: str, state: Any, shape: tuple[int, ...], letters: str, dtype: Any
+) -> None:
+    """Refuse a given state unless it has this shape, and the dtype of x.
+
+    Args:
+        letters: what the axes of shape are, such as "(B, H)".
+
+    Raises:
+        TypeError: neither an array nor a Tensor, or another dtype.
+        ValueError: another shape.
+    """
+    if not hasattr(state, "dtype"):
+        raise TypeError(
+            f"{who}: {name} is a {type(state).__name__}, expected an array or a Tensor {shape}"
+        )
+    if tuple(state.shape) != shape:
+        raise ValueError(
+            f"{who}: {name} has shape {tuple(state.shape)}, expected {letters} = {shape}"
+        )
+    if state.dtype != dtype:
+        raise TypeError(f"{who}: {name} has dtype {state.dtype}, expected {dtype} as x has")

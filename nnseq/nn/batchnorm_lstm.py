@@ -127,14 +127,12 @@ class BatchNormLSTMDirection(CellDirection):
         return steps
 
     def _learn(self, mean: Array, var: Array, steps: int) -> None:
-        """Move the running statistics towards those of the first so many steps, in place."""
+        """Move the running statistics, one row a step, towards those of the first steps."""
         trained, own = int(self.trained_steps[0]), min(steps, self.num_steps)
         alpha = array_module(mean).full((own, 1), self.momentum, mean.dtype)
         alpha[trained:] = 1  # a row's first statistics stand for themselves
         for running, batch in ((self.running_mean, mean), (self.running_var, var)):
             running[:own] = (1 - alpha) * running[:own] + alpha * batch[:own]
-            for t in range(own, steps):
-                running[-1] = (1 - self.momentum) * running[-1] + self.momentum * batch[t]
         self.trained_steps[0] = max(trained, own)
 
 
@@ -151,7 +149,8 @@ class BatchNormLSTM(Recurrent):
     sequence or none; such steps leave (3) out, and a first update has α = 1.
 
     After T_train steps, the most that training has reached, evaluation uses the last row's
-    statistics, as the paper does. Training beyond num_steps moves the last row too. Steps are
+    statistics, as the paper does. In training, steps beyond num_steps are normalised by the batch
+    as all others are, and leave (3) out: the last row is of step num_steps - 1 alone. Steps are
     counted from the start of each call, also where states of an earlier one are given. A layer that
     was never trained evaluates with M = 0 and V = 1.
 
@@ -214,6 +213,7 @@ class BatchNormLSTM(Recurrent):
         dtype: Any = np.float32,
     ) -> None:
         who = "BatchNormLSTM"
+        self.hidden_size = check_size(who, "hidden_size", hidden_size)
         self.num_steps = check_size(who, "num_steps", num_steps)
         self.momentum = check_float(who, "momentum", momentum, 0.0, 1.0)
         self.eps = check_float(who, "eps", eps, 0.0, open_low=True)

@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module
-from nnseq.nn.arguments import check_choice, check_float, check_rng, check_size, float_dtype
+from nnseq.nn.arguments import (
+    check_choice,
+    check_flag,
+    check_float,
+    check_rng,
+    check_size,
+    float_dtype,
+)
 from nnseq.nn.dropconnect import DropConnect
-from nnseq.nn.initializers import Initializer, Orthogonal
+from nnseq.nn.initializers import Initializer, Orthogonal, check_initializer
 from nnseq.nn.input_gate_dropout import InputGateDropout
 from nnseq.nn.module import Parameter
 from nnseq.nn.recurrent import Direction
@@ -91,11 +98,10 @@ class CellDirection(Direction):
         self.hidden_size = H
         rng, dtype = check_rng(who, options.rng), float_dtype(who, options.dtype)
 
-        for name, init in (("W_init", options.W_init), ("W_hh_init", options.W_hh_init)):
-            if not isinstance(init, Initializer):
-                raise TypeError(
-                    f"{who}: {name} is {init!r}, expected an initializer such as Normal(0.1)"
-                )
+        check_initializer(who, "W_init", options.W_init)
+        check_initializer(who, "W_hh_init", options.W_hh_init)
+        has_bias = check_flag(who, "bias", options.bias)
+        has_lengths = check_flag(who, "weight_norm", options.weight_norm)
 
         def draw(init: Initializer, fan_in: int, number: int) -> Parameter:
             blocks = [init(rng, (fan_in, H), dtype) for _ in range(number)]
@@ -103,9 +109,9 @@ class CellDirection(Direction):
 
         self.W_ih = draw(options.W_init, self.input_size, len(gates))
         self.W_hh = draw(options.W_hh_init, H, recurrent_gates)
-        self.b = Parameter(np.repeat(np.array(gates, dtype), H)) if options.bias else None
-        self.norm_ih = WeightNorm(self.W_ih) if options.weight_norm else None
-        self.norm_hh = WeightNorm(self.W_hh) if options.weight_norm else None
+        self.b = Parameter(np.repeat(np.array(gates, dtype), H)) if has_bias else None
+        self.norm_ih = WeightNorm(self.W_ih) if has_lengths else None
+        self.norm_hh = WeightNorm(self.W_hh) if has_lengths else None
         p = check_float(who, "p_dropconnect", options.p_dropconnect, 0.0, np.nextafter(1.0, 0.0))
         self.dropconnect = DropConnect(p) if p else None
         p = check_float(who, "p_drop_igate", options.p_drop_igate, 0.0, 1.0)
@@ -122,6 +128,18 @@ class CellDirection(Direction):
         if masks == "shared" and len(p) == 1:
             raise ValueError(f"{who}: zoneout_masks is 'shared', but there is one state only")
         if any(p):
+            if masks == "static" and seq_len is None:
+                raise TypeError(
+                    f"{who}: zoneout_masks is 'static', but seq_len is None; give seq_len the "
+                    f"number of steps of the longest sequence"
+                )
+            if masks == "static":
+                check_size(who, "seq_len", seq_len)
+            elif seq_len is not None:
+                raise ValueError(
+                    f"{who}: seq_len is {seq_len}, but zoneout_masks is {masks!r}; leave it out, "
+                    f"or choose zoneout_masks='static'"
+                )
             return Zoneout(p, self.hidden_size, masks=masks, seq_len=seq_len, rng=options.rng)
         if masks != "fresh" or seq_len is not None:
             names = " and ".join(f"zoneout_{state}" for state in states)

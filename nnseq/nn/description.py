@@ -31,7 +31,7 @@ def describe(module: Module) -> dict[str, Any]:
         TypeError: an argument that JSON cannot hold, such as a function.
     """
     who, config = type(module).__name__, {}
-    for name, value in module._arguments.items():
+    for name, value in module.arguments().items():
         if name != RNG:
             try:
                 config[name] = _encode(value)

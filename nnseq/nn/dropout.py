@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import device_of, to_device
-from nnseq.nn.arguments import check_float, check_rng
+from nnseq.nn.arguments import check_flag, check_float, check_rng
 from nnseq.nn.module import Module
 from nnseq.ops.dropout import dropout
 from nnseq.tensor import Tensor
@@ -32,7 +32,7 @@ class Dropout(Module):
 
     def __init__(self, p_drop: float, *, shared_over_time: bool = False) -> None:
         self.p_drop = check_float("Dropout", "p_drop", p_drop, 0.0, np.nextafter(1.0, 0.0))
-        self.shared_over_time = bool(shared_over_time)
+        self.shared_over_time = check_flag("Dropout", "shared_over_time", shared_over_time)
 
     def forward(self, x: Any, rng: np.random.Generator | None = None) -> Any:
         """Return (1) in training, x itself in evaluation or where p_drop = 0.

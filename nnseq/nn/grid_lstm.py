@@ -9,17 +9,19 @@ import numpy as np
 from nnseq.backend import Array, array_module
 from nnseq.nn.arguments import (
     check_choice,
+    check_dtype,
     check_features,
+    check_flag,
     check_float,
     check_rng,
     check_size,
+    check_state,
     float_dtype,
 )
-from nnseq.nn.initializers import GLOROT, ZEROS, Initializer
+from nnseq.nn.initializers import GLOROT, ZEROS, Initializer, check_initializer
 from nnseq.nn.module import Module, ModuleList, Parameter
 from nnseq.nn.padding import step_mask
 from nnseq.ops.activations import sigmoid, tanh
-from nnseq.ops.arguments import data_of
 from nnseq.ops.elementwise import where
 from nnseq.ops.joining import concat, split, stack, unbind
 from nnseq.ops.linear import linear
@@ -75,6 +77,7 @@ class GridLSTMBlock(Module):
         self.priority = check_choice(who, "priority", priority, (None, "time", "depth"))
         self.forget_bias = check_float(who, "forget_bias", forget_bias, -np.inf)
         rng, dtype = check_rng(who, rng), float_dtype(who, dtype)
+        _check_initializers(who, W_init, b_init)
         self.W_time = Parameter(W_init(rng, (2 * H, 4 * H), dtype))
         self.b_time = None if b_init is None else Parameter(b_init(rng, (4 * H,), dtype))
         self.W_depth = Parameter(W_init(rng, (2 * H, 4 * H), dtype))
@@ -154,8 +157,9 @@ class GridLSTM(Module):
         self.input_size = D = check_size("GridLSTM", "input_size", input_size)
         self.hidden_size = H = check_size("GridLSTM", "hidden_size", hidden_size)
         self.num_layers = L = check_size("GridLSTM", "num_layers", num_layers)
-        self.tied = bool(tied)
+        self.tied = check_flag("GridLSTM", "tied", tied)
         rng, dtype = check_rng("GridLSTM", rng), float_dtype("GridLSTM", dtype)
+        _check_initializers("GridLSTM", W_init, b_init)
         self.W_ih = Parameter(W_init(rng, (D, 2 * H), dtype))
         self.b = None if b_init is None else Parameter(b_init(rng, (2 * H,), dtype))
         self.blocks = ModuleList(
@@ -189,6 +193,7 @@ class GridLSTM(Module):
             ValueError, TypeError: shapes or dtypes that do not fit.
         """
         check_features("GridLSTM", "x", x, self.input_size, "(T, B, D)")
+        check_dtype("GridLSTM", "x", x, self.W_ih.dtype)
         valid = step_mask("GridLSTM", x, mask, lengths)
         states = self._initial_states(x, states)
         if valid is not None:
@@ -213,13 +218,11 @@ class GridLSTM(Module):
             zeros: Array = array_module(self.W_ih.data).zeros(shape, self.W_ih.dtype)  # (6)
             return zeros, zeros
         if not isinstance(states, (tuple, list)) or len(states) != 2:
-            raise TypeError(f"GridLSTM: states are {states!r:.60}, expected a pair (h, c)")
+            raise TypeError(
+                f"GridLSTM: states is a {type(states).__name__}, expected a pair (h, c)"
+            )
         for name, state in zip("hc", states, strict=True):
-            if np.shape(data_of(state)) != shape:
-                raise ValueError(
-                    f"GridLSTM: the initial {name} has shape {np.shape(data_of(state))}, expected "
-                    f"(L, B, H) = {shape}"
-                )
+            check_state("GridLSTM", f"{name} of states", state, shape, "(L, B, H)", x.dtype)
         return states[0], states[1]
 
 
@@ -227,3 +230,9 @@ def hold(counts: Any, states: States, before: States) -> States:
     """The states where the step counts, elsewhere those before it."""
     h, c = (where(counts, new, old) for new, old in zip(states, before, strict=True))
     return h, c
+
+
+def _check_initializers(who: str, W_init: Any, b_init: Any) -> None:
+    check_initializer(who, "W_init", W_init)
+    if b_init is not None:
+        check_initializer(who, "b_init", b_init)

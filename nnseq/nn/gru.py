@@ -9,7 +9,7 @@ import numpy as np
 from nnseq.backend import Array
 from nnseq.cells.gru import gru
 from nnseq.cells.gru_before import gru_before
-from nnseq.nn.arguments import check_size
+from nnseq.nn.arguments import check_flag, check_size
 from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Initializer
 from nnseq.nn.module import Parameter
@@ -96,7 +96,7 @@ class GRU(Recurrent):
         weight_norm: bool = False,
         dtype: Any = np.float32,
     ) -> None:
-        self.reset_after = bool(reset_after)
+        self.reset_after = check_flag("GRU", "reset_after", reset_after)
         self.hidden_size = check_size(type(self).__name__, "hidden_size", hidden_size)
         options = CellOptions(
             rng=rng,

@@ -11,6 +11,7 @@ from nnseq.cells.indrnn import ACTIVATIONS, indrnn
 from nnseq.nn.arguments import (
     check_choice,
     check_features,
+    check_flag,
     check_float,
     check_rng,
     check_size,
@@ -117,7 +118,8 @@ class IndRNNRecurrence(Module):
         self.hidden_size = H = check_size(who, "hidden_size", hidden_size)
         self.act = check_choice(who, "act", act, ACTIVATIONS)
         self.step_clip = check_float(who, "step_clip", step_clip, 0.0)
-        self.reverse = bool(reverse)
+        self.reverse = check_flag(who, "reverse", reverse)
+        learn_h0 = check_flag(who, "learn_h0", learn_h0)
         rng, dtype = check_rng(who, rng), float_dtype(who, dtype)
         start = recurrent_init(act, 1.0) if u_init is None else u_init
         self.u = Parameter(start(rng, (H,), dtype))

@@ -41,6 +41,9 @@ class Constant(Initializer):
 
     value: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_float("Constant", "value", self.value, -math.inf)
+
     def draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray[Any, Any]:
         return np.full(shape, float(self.value))
 
@@ -92,6 +95,9 @@ class GlorotUniform(Initializer):
 
     gain: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_float("GlorotUniform", "gain", self.gain, 0.0)
+
     def draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray[Any, Any]:
         s = self.gain * math.sqrt(6 / max(sum(fans(self, shape)), 1))
         return rng.uniform(-s, s, shape)
@@ -102,6 +108,9 @@ class GlorotNormal(Initializer):
     """N(0, gain² 2 / (fan_in + fan_out)), the normal distribution of GlorotUniform's variance."""
 
     gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_float("GlorotNormal", "gain", self.gain, 0.0)
 
     def draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray[Any, Any]:
         return rng.normal(0, self.gain * math.sqrt(2 / max(sum(fans(self, shape)), 1)), shape)
@@ -116,6 +125,9 @@ class HeNormal(Initializer):
     """
 
     gain: float = math.sqrt(2)
+
+    def __post_init__(self) -> None:
+        check_float("HeNormal", "gain", self.gain, 0.0)
 
     def draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray[Any, Any]:
         return rng.normal(0, self.gain / math.sqrt(max(fans(self, shape)[0], 1)), shape)
@@ -132,6 +144,9 @@ class KaimingUniform(Initializer):
 
     a: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_float("KaimingUniform", "a", self.a, -math.inf)
+
     def draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray[Any, Any]:
         s = math.sqrt(6 / ((1 + self.a**2) * max(fans(self, shape)[0], 1)))
         return rng.uniform(-s, s, shape)
@@ -142,6 +157,9 @@ class Identity(Initializer):
     """scale on the diagonal of a matrix, 0 elsewhere (the IRNN start)."""
 
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_float("Identity", "scale", self.scale, 0.0)
 
     def draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray[Any, Any]:
         if len(shape) != 2:
@@ -215,6 +233,17 @@ class BlockOrthogonal(Initializer):
         height, width = shape[0] // n, shape[1] // n
         rows = [[orthonormal(rng, n, n) for _ in range(width)] for _ in range(height)]
         return self.scale * np.block(rows)
+
+
+def check_initializer(who: str, name: str, init: Any) -> Initializer:
+    """Return init.
+
+    Raises:
+        TypeError: not an Initializer.
+    """
+    if not isinstance(init, Initializer):
+        raise TypeError(f"{who}: {name} is {init!r}, expected an initializer such as Normal(0.1)")
+    return init
 
 
 ZEROS = Constant(0.0)

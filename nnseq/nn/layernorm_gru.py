@@ -8,7 +8,7 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.gru_layernorm import gru_layernorm
-from nnseq.nn.arguments import check_float
+from nnseq.nn.arguments import check_float, check_size
 from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Initializer
 from nnseq.nn.module import Parameter
@@ -105,6 +105,7 @@ class LayerNormGRU(Recurrent):
         eps: float = 1e-5,
         dtype: Any = np.float32,
     ) -> None:
+        self.hidden_size = check_size("LayerNormGRU", "hidden_size", hidden_size)
         self.eps = check_float("LayerNormGRU", "eps", eps, 0.0, open_low=True)
         gain_init = check_float("LayerNormGRU", "gain_init", gain_init, -np.inf)
         options = CellOptions(

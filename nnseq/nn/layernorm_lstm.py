@@ -8,7 +8,7 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.lstm_layernorm import lstm_layernorm
-from nnseq.nn.arguments import check_float
+from nnseq.nn.arguments import check_float, check_size
 from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Initializer
 from nnseq.nn.module import Parameter
@@ -121,6 +121,7 @@ class LayerNormLSTM(Recurrent):
         dtype: Any = np.float32,
     ) -> None:
         who = "LayerNormLSTM"
+        self.hidden_size = check_size(who, "hidden_size", hidden_size)
         self.eps = check_float(who, "eps", eps, 0.0, open_low=True)
         gain_init = check_float(who, "gain_init", gain_init, -np.inf)
         forget_init = check_float(who, "forget_init", forget_init, -np.inf)

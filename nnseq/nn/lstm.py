@@ -8,7 +8,7 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.lstm import lstm
-from nnseq.nn.arguments import check_float, check_size
+from nnseq.nn.arguments import check_flag, check_float, check_size
 from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Initializer
 from nnseq.nn.module import Parameter
@@ -124,6 +124,8 @@ class LSTM(Recurrent):
         weight_norm: bool = False,
         dtype: Any = np.float32,
     ) -> None:
+        peepholes = check_flag("LSTM", "peepholes", peepholes)
+        ogate_zoneout = check_flag("LSTM", "ogate_zoneout", ogate_zoneout)
         if ogate_zoneout and not p_drop_igate:
             raise ValueError(
                 "LSTM: ogate_zoneout reuses the masks of the input gate, but p_drop_igate is 0; "
@@ -154,7 +156,7 @@ class LSTM(Recurrent):
                 peepholes=peepholes,
                 forget_bias=self.forget_bias,
                 cell_clip=self.cell_clip,
-                ogate_zoneout=bool(ogate_zoneout),
+                ogate_zoneout=ogate_zoneout,
             ),
             num_layers=num_layers,
             bidirectional=bidirectional,

@@ -125,13 +125,17 @@ class Module:
     def _title(self) -> str:
         """The class's name and those arguments that are not the defaults."""
         known = inspect.signature(type(self).__init__).parameters
-        arguments = {name: _plain(value) for name, value in self._arguments.items()}
+        arguments = {name: _plain(value) for name, value in self.arguments().items()}
         shown = [
             f"{name}={value!r}"
             for name, value in arguments.items()
             if value is not Ellipsis and value != _plain(known[name].default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments that make such a module as this one is now."""
+        return dict(self._arguments)
 
     # ---- modes ---------------------------------------------------------------------------------
 

@@ -12,8 +12,22 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module
-from nnseq.nn.arguments import check_features, check_float, check_rng, check_size, float_dtype
-from nnseq.nn.initializers import GLOROT, ZEROS, Constant, Initializer, Uniform
+from nnseq.nn.arguments import (
+    check_dtype,
+    check_features,
+    check_float,
+    check_rng,
+    check_size,
+    float_dtype,
+)
+from nnseq.nn.initializers import (
+    GLOROT,
+    ZEROS,
+    Constant,
+    Initializer,
+    Uniform,
+    check_initializer,
+)
 from nnseq.nn.linear import Linear
 from nnseq.nn.module import Module, ModuleList, Parameter
 from nnseq.nn.padding import step_mask
@@ -74,6 +88,8 @@ class ConvGRU(Module):
         K, L = self.kernel_size = _odd_pair("ConvGRU", kernel_size)
         self.cutoff = check_float("ConvGRU", "cutoff", cutoff, 1.0)
         rng, dtype = check_rng("ConvGRU", rng), float_dtype("ConvGRU", dtype)
+        check_initializer("ConvGRU", "W_init", W_init)
+        check_initializer("ConvGRU", "b_rz_init", b_rz_init)
         self.W_rz = Parameter(W_init(rng, (K, L, m, 2 * m), dtype))
         self.b_rz = Parameter(b_rz_init(rng, (2 * m,), dtype))
         self.W_n = Parameter(W_init(rng, (K, L, m, m), dtype))
@@ -91,6 +107,7 @@ class ConvGRU(Module):
             ValueError, TypeError: another shape or dtype.
         """
         check_features("ConvGRU", "s", s, self.channels, "(B, w, n, m)")
+        check_dtype("ConvGRU", "s", s, self.W_rz.dtype)
         padding = (self.kernel_size[0] // 2, self.kernel_size[1] // 2)
         rz = cutoff_sigmoid(conv2d(s, self.W_rz, self.b_rz, padding=padding), self.cutoff)
         r, z = split(rz, 2, -1)  # (1)
@@ -146,6 +163,8 @@ class ConvGRURecurrence(Module):
         self.channels = check_size("ConvGRURecurrence", "channels", channels)
         L = check_size("ConvGRURecurrence", "num_layers", num_layers)
         R = check_size("ConvGRURecurrence", "num_copies", num_copies)
+        check_initializer("ConvGRURecurrence", "W_init", W_init)
+        check_initializer("ConvGRURecurrence", "b_rz_init", b_rz_init)
 
         def layer() -> ConvGRU:
             return ConvGRU(
@@ -182,6 +201,7 @@ class ConvGRURecurrence(Module):
         """
         who = "ConvGRURecurrence"
         check_features(who, "s", s, self.channels, "(B, w, n, m)")
+        check_dtype(who, "s", s, self.copies[0][0].W_rz.dtype)
         steps = s.shape[2] if num_steps is None else check_size(who, "num_steps", num_steps, 0)
         valid = step_mask(who, data_of(s).transpose(2, 0, 1, 3), mask, lengths)
         if valid is None:
@@ -227,7 +247,10 @@ class ConvGRURecurrence(Module):
             first = theta[0].data
             first += sum(x.data - first for x in theta) / len(theta)
         self.copies = ModuleList([self.copies[0]])
-        self._arguments["num_copies"] = 1
+
+    def arguments(self) -> dict[str, Any]:
+        """As Module.arguments, with the copies that there are now."""
+        return super().arguments() | {"num_copies": len(self.copies)}
 
     def _at(self, t: int) -> Any:
         return self.copies[t % len(self.copies)]
@@ -285,6 +308,8 @@ class NeuralGPU(Module):
         m = check_size("NeuralGPU", "channels", channels)
         self.width = check_size("NeuralGPU", "width", width)
         rng, dtype = check_rng("NeuralGPU", rng), float_dtype("NeuralGPU", dtype)
+        check_initializer("NeuralGPU", "W_init", W_init)
+        check_initializer("NeuralGPU", "E_init", E_init)
         self.E = Parameter(E_init(rng, (V, m), dtype))
         self.recurrence = ConvGRURecurrence(
             m,
@@ -316,6 +341,8 @@ class NeuralGPU(Module):
             raise TypeError(f"NeuralGPU: x is a {type(x).__name__}, expected an array of integers")
         if len(x.shape) != 2 or 0 in x.shape:
             raise ValueError(f"NeuralGPU: x has shape {x.shape}, expected (T, B), both at least 1")
+        if data_of(x).dtype.kind not in "iu":
+            raise TypeError(f"NeuralGPU: x has dtype {x.dtype}, expected integers in [0, V)")
         valid = step_mask("NeuralGPU", x, mask, lengths)
         if valid is not None:
             x = array_module(valid).where(valid, data_of(x), 0)
@@ -332,7 +359,10 @@ class NeuralGPU(Module):
     def unify(self) -> None:
         """As ConvGRURecurrence.unify."""
         self.recurrence.unify()
-        self._arguments["num_copies"] = 1
+
+    def arguments(self) -> dict[str, Any]:
+        """As Module.arguments, with the copies that there are now."""
+        return super().arguments() | {"num_copies": len(self.recurrence.copies)}
 
 
 def prefix_lengths(who: str, valid: Array) -> Array:

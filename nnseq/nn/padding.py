@@ -20,8 +20,8 @@ def step_mask(who: str, x: Any, mask: Any, lengths: Any) -> Array | None:
         lengths: (B,) whole numbers in [1, T]: the first so many steps count; or None.
 
     Raises:
-        ValueError: both are given, a shape or a length that does not fit, or a sequence without
-            any step that counts.
+        ValueError: both are given, a shape or a length that does not fit, NaN in the mask, or a
+            sequence without any step that counts.
         TypeError: lengths are not whole numbers.
     """
     array = x.data if isinstance(x, Tensor) else x
@@ -46,6 +46,8 @@ def step_mask(who: str, x: Any, mask: Any, lengths: Any) -> Array | None:
         raise ValueError(
             f"{who}: mask is {mask.dtype} {mask.shape}, expected numbers or bool (T, B) = {(T, B)}"
         )
+    if mask.dtype.kind == "f" and (mask != mask).any():
+        raise ValueError(f"{who}: mask has NaN, expected 0 or another number for every step")
     valid = mask if mask.dtype == bool else mask != 0
     counts = valid.any(axis=0)
     if not counts.all():

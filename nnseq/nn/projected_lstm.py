@@ -8,9 +8,9 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.lstm_projection import lstm_projection
-from nnseq.nn.arguments import check_float, check_rng, check_size, float_dtype
+from nnseq.nn.arguments import check_flag, check_float, check_rng, check_size, float_dtype
 from nnseq.nn.cell_direction import ORTHOGONAL
-from nnseq.nn.initializers import GLOROT, Initializer
+from nnseq.nn.initializers import GLOROT, Initializer, check_initializer
 from nnseq.nn.module import Parameter
 from nnseq.nn.recurrent import Direction, Recurrent, Run, States
 from nnseq.nn.zoneout import Zoneout
@@ -131,10 +131,9 @@ class ProjectedLSTM(Recurrent):
         rng, dtype = check_rng(who, rng), float_dtype(who, dtype)
         inits = {"W_init": W_init, "W_hh_init": W_hh_init, "W_hr_init": W_hr_init}
         for name, init in inits.items():
-            if not isinstance(init, Initializer):
-                raise TypeError(
-                    f"{who}: {name} is {init!r}, expected an initializer such as Normal(0.1)"
-                )
+            check_initializer(who, name, init)
+        bias = check_flag(who, "bias", bias)
+        peepholes = check_flag(who, "peepholes", peepholes)
         zoneout = (
             check_float(who, "zoneout_h", zoneout_h, 0.0, 1.0),
             check_float(who, "zoneout_c", zoneout_c, 0.0, 1.0),
@@ -151,10 +150,10 @@ class ProjectedLSTM(Recurrent):
                 self.hidden_size,
                 self.proj_size,
                 rng=rng,
-                bias=bool(bias),
+                bias=bias,
                 inits=(W_init, W_hh_init, W_hr_init),
                 zoneout=zoneout,
-                peepholes=bool(peepholes),
+                peepholes=peepholes,
                 forget_bias=self.forget_bias,
                 clips=clips,
                 dtype=dtype,

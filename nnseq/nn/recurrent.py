@@ -30,7 +30,16 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module
-from nnseq.nn.arguments import check_choice, check_features, check_float, check_size, float_dtype
+from nnseq.nn.arguments import (
+    check_choice,
+    check_dtype,
+    check_features,
+    check_flag,
+    check_float,
+    check_size,
+    check_state,
+    float_dtype,
+)
 from nnseq.nn.dropout import Dropout
 from nnseq.nn.module import Module, ModuleList, Parameter
 from nnseq.nn.padding import first_steps, last_steps, step_mask
@@ -147,8 +156,10 @@ class Recurrent(Module):
         self.input_size = check_size(who, "input_size", input_size)
         self.num_layers = check_size(who, "num_layers", num_layers)
         self.output = check_choice(who, "output", output, ("all", "last"))
-        self.residual, self.bidirectional = bool(residual), bool(bidirectional)
-        self.learn_states = bool(learn_states)
+        self.residual = check_flag(who, "residual", residual)
+        self.bidirectional = check_flag(who, "bidirectional", bidirectional)
+        self.learn_states = check_flag(who, "learn_states", learn_states)
+        reverse = check_flag(who, "reverse", reverse)
         dtype = float_dtype(who, dtype)
         p_drop = check_float(who, "p_drop", p_drop, 0.0, np.nextafter(1.0, 0.0))
         self.dropout = Dropout(p_drop, shared_over_time=True)
@@ -162,7 +173,7 @@ class Recurrent(Module):
         self.directions = ModuleList()
         width = input_size
         for _ in range(num_layers):
-            for is_reversed in (False, True) if bidirectional else (bool(reverse),):
+            for is_reversed in (False, True) if bidirectional else (reverse,):
                 direction = make(width)
                 direction.is_reversed = is_reversed
                 if learn_states:
@@ -311,20 +322,14 @@ class Recurrent(Module):
             raise TypeError(f"{who}: states is a {type(states).__name__}, expected {form}")
         for state, (name, size) in zip(states, self.state_sizes.items(), strict=True):
             expected = (len(self.directions), x.shape[1], size)
-            if not hasattr(state, "dtype"):
-                raise TypeError(
-                    f"{who}: {name} of states is a {type(state).__name__}, "
-                    f"expected an array or a Tensor {expected}"
-                )
-            if tuple(state.shape) != expected:
-                raise ValueError(
-                    f"{who}: {name} of states has shape {tuple(state.shape)}, "
-                    f"expected (layers · directions, B, width) = {expected}"
-                )
-            if state.dtype != x.dtype:
-                raise TypeError(
-                    f"{who}: {name} of states has dtype {state.dtype}, expected {x.dtype} as x has"
-                )
+            check_state(
+                who,
+                f"{name} of states",
+                state,
+                expected,
+                "(layers · directions, B, width)",
+                x.dtype,
+            )
         return tuple(states)
 
     def _check_input(self, x: Any, return_cells: bool) -> None:
@@ -332,11 +337,7 @@ class Recurrent(Module):
         check_features(who, "x", x, self.input_size, "(T, B, D)")
         modules = (vars(module) for _, module in self.named_modules())
         dtype = next(x.dtype for own in modules for x in own.values() if isinstance(x, Tensor))
-        if x.dtype != dtype:
-            raise TypeError(
-                f"{who}: x has dtype {x.dtype}, expected {dtype} as the parameters have; "
-                f"convert it, or the layer with astype"
-            )
+        check_dtype(who, "x", x, dtype)
         if return_cells and "c" not in self.state_sizes:
             raise ValueError(f"{who}: return_cells is True, but the layer has no cell state c")
         if self.output == "last" and x.shape[0] == 0:

@@ -11,8 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.nn.arguments import check_features, check_rng, check_size, float_dtype
-from nnseq.nn.initializers import GLOROT, ZEROS, Initializer, Uniform
+from nnseq.nn.arguments import (
+    check_dtype,
+    check_features,
+    check_rng,
+    check_size,
+    check_state,
+    float_dtype,
+)
+from nnseq.nn.initializers import GLOROT, ZEROS, Initializer, Uniform, check_initializer
 from nnseq.nn.module import Module, Parameter
 from nnseq.nn.padding import step_mask
 from nnseq.ops.activations import relu
@@ -174,6 +181,8 @@ class UnitaryRNN(Module):
         self.input_size = D = check_size("UnitaryRNN", "input_size", input_size)
         self.hidden_size = H = check_size("UnitaryRNN", "hidden_size", hidden_size)
         rng, dtype = check_rng("UnitaryRNN", rng), float_dtype("UnitaryRNN", dtype)
+        check_initializer("UnitaryRNN", "W_init", W_init)
+        check_initializer("UnitaryRNN", "b_init", b_init)
         self.W = UnitaryMatrix(H, rng=rng, dtype=dtype)
         self.W_ih = Parameter(np.hstack([W_init(rng, (D, H), dtype) for _ in range(2)]))
         self.b = Parameter(b_init(rng, (H,), dtype))
@@ -196,6 +205,7 @@ class UnitaryRNN(Module):
             ValueError, TypeError: shapes or dtypes that do not fit.
         """
         check_features("UnitaryRNN", "x", x, self.input_size, "(T, B, D)")
+        check_dtype("UnitaryRNN", "x", x, self.W_ih.dtype)
         valid = step_mask("UnitaryRNN", x, mask, lengths)
         h_T = self._initial_state(x, h0)
         if valid is not None:
@@ -220,8 +230,5 @@ class UnitaryRNN(Module):
         shape = (x.shape[1], 2 * self.hidden_size)
         if h0 is None:
             return broadcast_to(self.h0, shape)
-        if np.shape(data_of(h0)) != shape:
-            raise ValueError(
-                f"UnitaryRNN: h0 has shape {np.shape(data_of(h0))}, expected (B, 2 H) = {shape}"
-            )
+        check_state("UnitaryRNN", "h0", h0, shape, "(B, 2 H)", x.dtype)
         return h0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
+
+import numpy as np
 
 from nnseq.backend import Array, array_module, device_of, to_device
 from nnseq.nn.arguments import check_float, check_rng
@@ -30,8 +33,10 @@ def weight_noise(
         optimizer.step()
 
     Parameter.data is another array inside the block; W itself comes back at its end, also after an
-    error. Gradients land on the parameters, (2). A model in evaluation is left alone. Graves 2011,
-    "Practical variational inference for neural networks", NIPS, with a fixed std.
+    error. Gradients land on the parameters, (2). A model in evaluation is left alone. Any write to
+    W̃ is found out, by a hash at either end of the block: on a GPU, two copies of the chosen
+    parameters to the CPU. Graves 2011, "Practical variational inference for neural networks", NIPS,
+    with a fixed std.
 
     Args:
         model: whose parameters; its mode counts, not those of the modules below.
@@ -79,6 +84,6 @@ def _noisy(W: Array, std: float, rng: Any) -> Array:
     return W + array_module(W).asarray(std, W.dtype) * noise
 
 
-def _fingerprint(W: Array) -> str:
-    """A text that a step of an optimiser changes: the sum, as text because NaN is not itself."""
-    return repr(float(W.sum(dtype="float64")))
+def _fingerprint(W: Array) -> bytes:
+    """A digest of the bytes, which any write changes; W of a GPU is copied to the CPU for it."""
+    return blake2b(np.ascontiguousarray(to_device(W, "cpu")).tobytes()).digest()

@@ -144,7 +144,8 @@ def check_dtypes(make: Make) -> None:
     exact = layer(x)[0].data
     half = layer.astype(np.float32)(x.astype(np.float32))[0]
     assert half.dtype == np.float32
-    np.testing.assert_allclose(half.data, exact, atol=1e-4)
+    # Two layers of four steps; a normalisation divides rounding errors by small deviations.
+    np.testing.assert_allclose(half.data, exact, rtol=0, atol=1e-4)
     with pytest.raises(TypeError, match=f"{type(layer).__name__}: x has dtype float64"):
         layer(x)
 

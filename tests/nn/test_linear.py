@@ -27,7 +27,8 @@ def test_it_is_the_affine_map_for_any_leading_axes(lead, D, O, has_bias, dtype):
     expected = np.einsum("...i,io->...o", x.astype(np.float64), layer.W.data.astype(np.float64))
     expected = expected + (layer.b.data if has_bias else 0)
     assert y.dtype == dtype
-    np.testing.assert_allclose(y.data, expected, rtol=1e-5, atol=1e-5)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(y.data, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("has_bias", [True, False])

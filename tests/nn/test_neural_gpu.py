@@ -204,6 +204,7 @@ def test_training_under_a_growing_penalty_makes_the_copies_equal():
     assert distance[1] < 1e-6
     before = network(x).data
     network.unify()
+    # √1e-6 bounds how far a parameter is from the average of its copies.
     np.testing.assert_allclose(network(x).data, before, rtol=0, atol=1e-3)
     far = free(x).data
     free.unify()
@@ -352,11 +353,12 @@ def test_the_dtype_is_the_parameters_whatever_the_integers(dtype, index):
     assert (y.shape, y.dtype) == ((N, B, O), dtype)
 
 
-@pytest.mark.parametrize("unified", [False, True])
-def test_it_is_made_again_from_its_json_and_its_arrays(unified):
+@pytest.mark.parametrize(
+    "unify", [lambda network: None, NeuralGPU.unify, lambda network: network.recurrence.unify()]
+)
+def test_it_is_made_again_from_its_json_and_its_arrays(unify):
     network, x = model(3, num_copies=R, cutoff=1.3, kernel_size=(3, 1)), symbols(1, N, B)
-    if unified:
-        network.unify()
+    unify(network)
     again = build(json.loads(json.dumps(describe(network))), rng(9))
     assert describe(again) == describe(network)
     assert (again(x).data != network(x).data).any()
@@ -384,14 +386,35 @@ def test_it_is_made_again_from_its_json_and_its_arrays(unified):
             "ConvGRURecurrence: the mask has gaps, expected the first steps",
         ),
         (lambda: make()(draw(0, B, W, N, M), lengths=[6, 1]), ValueError, "lengths are"),
-        (lambda: make()(draw(0, B, W, N, M).astype(np.float32)), TypeError, "float"),
+        (
+            lambda: make()(draw(0, B, W, N, M).astype(np.float32)),
+            TypeError,
+            "ConvGRURecurrence: s has dtype float32, expected float64 as the parameters have",
+        ),
+        (
+            lambda: ConvGRU(2, rng=rng())(draw(0, B, W, N, 2)),
+            TypeError,
+            "ConvGRU: s has dtype float64, expected float32 as the parameters have",
+        ),
+        (lambda: ConvGRU(2, rng=rng(), W_init=0.1), TypeError, "ConvGRU: W_init is 0.1, expected"),
+        (
+            lambda: make(b_rz_init=None),
+            TypeError,
+            "ConvGRURecurrence: b_rz_init is None, expected an initializer such as Normal",
+        ),
+        (lambda: model(E_init="glorot"), TypeError, "NeuralGPU: E_init is 'glorot', expected an"),
+        (lambda: model(W_init=None), TypeError, "NeuralGPU: W_init is None, expected an init"),
         (lambda: make().relaxation_penalty(-1.0), ValueError, "weight is -1.0"),
         (lambda: model(width=0), ValueError, "NeuralGPU: width is 0"),
         (lambda: model(dtype=np.int64), TypeError, "NeuralGPU: dtype is int64"),
         (lambda: model()([[1, 2]]), TypeError, "x is a list, expected an array of integers"),
         (lambda: model()(symbols(0, N)), ValueError, r"x has shape \(5,\), expected \(T, B\)"),
         (lambda: model()(symbols(0, N, B) + V), ValueError, "entries from"),
-        (lambda: model()(draw(0, N, B)), TypeError, "expected integers"),
+        (
+            lambda: model()(draw(0, N, B)),
+            TypeError,
+            r"NeuralGPU: x has dtype float64, expected integers in \[0, V\)",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, error, message):

@@ -203,6 +203,20 @@ def test_dropout_between_layers_has_one_mask_for_all_steps(name):
     np.testing.assert_array_equal(layer.eval()(x)[0].data, make(name, **options)(x)[0].data)
 
 
+@each
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_the_residual_sum_of_the_last_step_is_of_what_dropout_has_not_touched(name, lengths):
+    x, options = draw(1, T, B, D), {"num_layers": 2, "residual": True}
+    layer = make(name, p_drop=0.5, output="last", **options)
+    first, second = parts_of(name, layer)
+    y = layer(x, lengths=lengths, rng=np.random.default_rng(5))[0].data
+    mask = nn.Dropout(0.5, shared_over_time=True)(np.ones((T, B, H)), np.random.default_rng(5))
+    assert set(np.unique(mask)) == {0, 2}
+    y0 = first(x, lengths=lengths)[0].data
+    whole = second(y0 * mask, lengths=lengths)[0].data + y0
+    close(y, whole[[n - 1 for n in lengths or [T] * B], range(B)])
+
+
 # ---- memory ------------------------------------------------------------------------------------
 
 
@@ -334,6 +348,7 @@ def test_a_gpu_gives_the_results_and_gradients_of_the_cpu(name):
         assert {device_of(a) for a in arrays} == {device}
         found.append([to_device(a, "cpu") for a in arrays])
     for cpu, gpu in zip(*found, strict=True):
+        # Products of the two devices add in other orders, and errors grow through four steps.
         np.testing.assert_allclose(gpu, cpu, rtol=1e-8, atol=1e-10)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nnseq import nn
+
 from .layers import LAYERS, LENGTHS, VALID, B, D, H, T, draw, each, make, outputs
 
 X = draw(0, T, B, D)
@@ -28,13 +30,31 @@ CONSTRUCTIONS = [
     ({"zoneout_h": "0.5"}, TypeError, "LAYER: zoneout_h is '0.5', expected a number"),
     ({"zoneout_masks": "static"}, ValueError, "LAYER: zoneout_masks is 'static' .* leave them out"),
     ({"seq_len": 9}, ValueError, "LAYER: zoneout_masks .* seq_len is 9, but zoneout_h.* 0"),
-    ({"seq_len": 9, "zoneout_h": 0.5}, ValueError, "Zoneout: seq_len is 9, but masks are 'fresh'"),
-    ({"zoneout_h": 0.5, "zoneout_masks": "static"}, TypeError, "Zoneout: seq_len .* is None"),
+    (
+        {"seq_len": 9, "zoneout_h": 0.5},
+        ValueError,
+        "LAYER: seq_len is 9, but zoneout_masks is 'fresh'; leave it out, or choose zoneout_masks=",
+    ),
+    (
+        {"zoneout_h": 0.5, "zoneout_masks": "static"},
+        TypeError,
+        "LAYER: zoneout_masks is 'static', but seq_len is None; give seq_len the number of steps",
+    ),
+    (
+        {"zoneout_h": 0.5, "zoneout_masks": "static", "seq_len": 0},
+        ValueError,
+        "LAYER: seq_len is 0, expected at least 1",
+    ),
     ({"zoneout_h": 0.5, "zoneout_masks": "old"}, ValueError, "LAYER: zoneout_masks is 'old'"),
     ({"p_dropconnect": 1.0}, ValueError, "LAYER: p_dropconnect is 1.0, expected a number in"),
     ({"dtype": np.int64}, TypeError, "LAYER: dtype is int64, expected float32 or float64"),
     ({"W_init": None}, TypeError, "LAYER: W_init is None, expected an initializer"),
     ({"W_hh_init": 0.1}, TypeError, "LAYER: W_hh_init is 0.1, expected an initializer"),
+    *(
+        ({flag: "no"}, TypeError, f"LAYER: {flag} is 'no', expected True or False")
+        for flag in ("bidirectional", "reverse", "residual", "learn_states", "bias", "weight_norm")
+    ),
+    ({"bidirectional": 1}, TypeError, "LAYER: bidirectional is 1, expected True or False"),
 ]
 
 
@@ -60,6 +80,7 @@ CALLS = [
     (lambda l: l(X, lengths=[1.0, 2.0, 3.0]), TypeError, "lengths are float64, expected whole"),
     (lambda l: l(X, lengths=LENGTHS, mask=VALID), ValueError, "both a mask and lengths"),
     (lambda l: l(X, mask=VALID.T), ValueError, r"mask is bool \(3, 4\), expected"),
+    (lambda l: l(X, mask=np.where(VALID, 1.0, np.nan)), ValueError, "mask has NaN, expected 0 or"),
     (lambda l: l(X, mask=VALID & [1, 0, 1]), ValueError, r"no step of the sequences \[1\] counts"),
 ]
 
@@ -108,3 +129,36 @@ def test_cells_are_refused_of_layers_without_them_and_the_last_of_no_steps(name)
     y, *finals = outputs(make(name)(X[:0]))
     assert y.shape == (0, B, H)
     assert all((s.data == 0).all() for s in finals)
+
+
+def test_flags_of_single_layers_are_true_or_false():
+    sizes, rng = (D, H), np.random.default_rng(0)
+    for cls, flag in (
+        (nn.LSTM, "peepholes"),
+        (nn.LSTM, "ogate_zoneout"),
+        (nn.GRU, "reset_after"),
+        (nn.IndRNN, "learn_h0"),
+        (nn.IndRNN, "reverse"),
+    ):
+        message = f"{cls.__name__}: {flag} is 'False', expected True or False"
+        with pytest.raises(TypeError, match=message):
+            cls(*sizes, rng=rng, **{flag: "False"})
+        cls(*sizes, rng=rng, **{flag: np.False_})
+    for flag in ("bias", "peepholes", "learn_states"):
+        with pytest.raises(TypeError, match=f"ProjectedLSTM: {flag} is 'no', expected True or"):
+            nn.ProjectedLSTM(D, H, 3, rng=rng, **{flag: "no"})
+    with pytest.raises(TypeError, match="Dropout: shared_over_time is 'no'"):
+        nn.Dropout(0.5, shared_over_time="no")
+
+
+def test_true_is_not_the_first_variant():
+    for wrong in (True, "1", 4):
+        with pytest.raises(ValueError, match=f"MUT: variant is {wrong!r}, expected one of 1, 2, 3"):
+            nn.MUT(D, H, rng=np.random.default_rng(0), variant=wrong)
+
+
+def test_layers_know_their_hidden_size():
+    rng = np.random.default_rng(0)
+    assert nn.LayerNormLSTM(D, H, rng=rng).hidden_size == H
+    assert nn.LayerNormGRU(D, H, rng=rng).hidden_size == H
+    assert nn.BatchNormLSTM(D, H, T, rng=rng).hidden_size == H

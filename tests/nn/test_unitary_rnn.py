@@ -323,8 +323,28 @@ def test_it_is_made_again_from_its_json_and_its_arrays():
         ),
         (lambda: make()(draw(0, B, D)), ValueError, r"x has shape \(3, 2\)"),
         (lambda: make()([[[1.0, 2.0]]]), TypeError, "x is a list, expected an array or a Tensor"),
-        (lambda: make()(np.ones((T, B, D), np.int64)), TypeError, "int64"),
-        (lambda: make()(draw(0, T, B, D).astype(np.float32)), TypeError, "float32 and float64"),
+        (
+            lambda: make()(np.ones((T, B, D), np.int64)),
+            TypeError,
+            "UnitaryRNN: x has dtype int64, expected float64",
+        ),
+        (
+            lambda: make()(draw(0, T, B, D).astype(np.float32)),
+            TypeError,
+            "UnitaryRNN: x has dtype float32, expected float64 as the parameters have; convert it",
+        ),
+        (
+            lambda: make()(draw(0, T, B, D), 0.0),
+            TypeError,
+            r"UnitaryRNN: h0 is a float, expected an array or a Tensor \(3, 10\)",
+        ),
+        (
+            lambda: make()(draw(0, T, B, D), draw(0, B, 2 * H).astype("f4")),
+            TypeError,
+            "UnitaryRNN: h0 has dtype float32, expected float64 as x has",
+        ),
+        (lambda: make(W_init=0.1), TypeError, "UnitaryRNN: W_init is 0.1, expected an initializer"),
+        (lambda: make(b_init=None), TypeError, "UnitaryRNN: b_init is None, expected an init"),
         (
             lambda: make()(draw(0, T, B, D), draw(0, B, H)),
             ValueError,

@@ -160,6 +160,7 @@ def test_gradients_are_those_of_the_clean_weights_at_a_fixed_noise_by_central_di
                 sides.append(loss().item())
             x.data[index] = clean
             measured[index] = (sides[0] - sides[1]) / (2 * eps)
+        # The difference of two sums near 1 over 2 eps: rounding of 1e-16 / 1e-6 = 1e-10, some tens.
         np.testing.assert_allclose(x.grad, measured, rtol=1e-5, atol=1e-8)
 
 
@@ -204,6 +205,19 @@ def test_a_change_below_the_rounding_of_a_float32_sum_is_seen():
     layer = Linear(200, 300, rng=rng(), dtype=np.float32)
     with pytest.raises(RuntimeError, match="W changed inside"), weight_noise(layer, 1.0, rng()):
         layer.W.data.flat[np.abs(layer.W.data).argmin()] += 1e-6
+
+
+def test_writes_that_leave_the_sum_as_it_was_are_seen():
+    def swap(W):
+        W[0, 0], W[0, 1] = W[0, 1], W[0, 0]
+
+    def below_the_rounding_of_the_sum(W):
+        W[np.unravel_index(np.abs(W).argmin(), W.shape)] *= 1 + 1e-15
+
+    for write in (swap, below_the_rounding_of_the_sum):
+        layer = Linear(20, 30, rng=rng(), dtype=np.float64)
+        with pytest.raises(RuntimeError, match="W changed inside"), weight_noise(layer, 1.0, rng()):
+            write(layer.W.data)
 
 
 def test_weights_that_are_nan_are_not_taken_for_changed_ones():

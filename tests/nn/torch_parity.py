@@ -19,7 +19,7 @@ CASES = [
         (1, 2), (False, True), (True, False), (None, [2, 4, 1], [4, 3, 4])
     )
 ]
-TOLERANCE = 1e-10
+TOLERANCE = 1e-10  # float64; the products add in other orders
 
 
 def compare(ours: Any, kind: str, lengths: Any = None, **options: Any) -> None:

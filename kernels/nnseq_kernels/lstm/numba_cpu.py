@@ -32,18 +32,19 @@ def rows(dtype: Any) -> Rows:
         forget_bias, cell_clip, ogate, i_, f_, g_, o_, c_t, h_t,
     ):  # fmt: skip
         for j in range(h_t.size):
-            i = sigmoid(a_i[j] + q_i[j] + p_i[j] * c_prev[j])  # (2)
-            f = sigmoid(a_f[j] + q_f[j] + forget_bias + p_f[j] * c_prev[j])  # (3)
-            g = tanh(a_g[j] + q_g[j])  # (4)
-            c_raw = f * c_prev[j] + d_i[j] * i * g  # (5)
+            i_[j] = sigmoid(a_i[j] + q_i[j] + p_i[j] * c_prev[j])  # (2)
+            f_[j] = sigmoid(a_f[j] + q_f[j] + forget_bias + p_f[j] * c_prev[j])  # (3)
+            g_[j] = tanh(a_g[j] + q_g[j])  # (4)
+        for j in range(h_t.size):
+            c_raw = f_[j] * c_prev[j] + d_i[j] * i_[j] * g_[j]  # (5)
             c = cell_clip if c_raw > cell_clip else -cell_clip if c_raw < -cell_clip else c_raw
             o = sigmoid(a_o[j] + q_o[j] + p_o[j] * c)  # (7)
             h = o * tanh(c)  # (8)
             c_t[j] = z_c[j] * c_prev[j] + (one - z_c[j]) * c  # (9)
             h = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (10)
             w = ogate * (one - d_i[j])
-            h_t[j] = (one - w) * h + w * f * h_prev[j]  # (11)
-            i_[j], f_[j], g_[j], o_[j] = i, f, g, o
+            h_t[j] = (one - w) * h + w * f_[j] * h_prev[j]  # (11)
+            o_[j] = o
 
     @loop_jit(noalias=True)
     def undo_step(  # type: ignore[no-untyped-def]

@@ -43,6 +43,18 @@ def test_by_hand():
     assert temporal_activation_penalty(h, 3.0) == pytest.approx(3 * (9 + 4) / 4)
 
 
+def test_a_hole_in_the_mask_ends_one_run_of_pairs_and_begins_another():
+    h = np.array([[1.0, 2.0], [9.0, 9.0], [4.0, 2.0], [4.0, 0.0], [5.0, 3.0]])[:, None]
+    mask = np.array([[1], [0], [1], [1], [1]])
+    # Pairs (2, 3) and (3, 4): neither step of (0, 2) stands beside the other.
+    expected = 3 * ((0 + 4) + (1 + 9)) / 4
+    assert temporal_activation_penalty(h, 3.0, mask=mask) == pytest.approx(expected)
+    expected = 3 * ((1 + 4) + (16 + 4) + (16 + 0) + (25 + 9)) / 8
+    assert activation_penalty(h, 3.0, mask=mask) == pytest.approx(expected)
+    h[1] = np.nan
+    assert np.isfinite(temporal_activation_penalty(h, 3.0, mask=mask))
+
+
 def test_constant_activations_cost_nothing_over_time():
     h = np.broadcast_to(draw(0, 1, B, D), (T, B, D))
     assert temporal_activation_penalty(h, 1.0) == 0
