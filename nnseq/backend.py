@@ -181,7 +181,7 @@ def _kernel(op: str, name: str, required: bool) -> Implementation | None:
     try:
         kernel = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if required and error.name is not None and module.startswith(error.name + "."):
+        if required and error.name in (module, module.rpartition(".")[0]):
             raise DeviceError(
                 f"{op}: has no {name!r} kernels; use_kernels('auto') or use_kernels('reference')"
             ) from error

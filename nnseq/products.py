@@ -30,6 +30,8 @@ import numpy as np
 from nnseq.backend import Array, Implementation, forced_kernels, kernels_for
 
 SMALL = 2**18  # multiply-adds; up to here OpenBLAS stays on one thread by itself
+FEWEST = 16  # rows of x; with 4, packing y (512, 2048) takes longer than BLAS for all of it
+LONG = 4096  # terms, of which a few rows are a sum over all steps
 TILE = 4096  # rows: with 128 columns of float32, 2 MB of result; adding b then costs 3 ms, not 10
 LEAST = 2**20  # multiply-adds for each thread: 30 µs of work, where handing it over takes 20
 
@@ -43,20 +45,27 @@ def product(x: Array, y: Array, b: Array | None = None) -> Array:
     M, K = x.shape
     N = y.shape[1]
     is_small = M * K * N <= SMALL or not isinstance(x, np.ndarray)
-    if not is_small and forced_kernels() in ("auto", "numba") and x.dtype == y.dtype in FLOATS:
+    if not is_small and _has_kernel(x, y):
         return kernels_for("products", x, REFERENCE).forward(x, y, b)
-    if not is_small and max(M, K) > N:
-        return by_blas(x, y, b)
-    z = x @ y
-    if b is not None:
-        z += b
-    return z
+    return x @ y if is_small and b is None else by_blas(x, y, b)
+
+
+def _has_kernel(x: Array, y: Array) -> bool:
+    """Is there a kernel, and is there enough to do with y to pay for packing it?"""
+    is_float = x.dtype == y.dtype and x.dtype in FLOATS
+    pays = len(x) >= FEWEST or (x.flags.f_contiguous and len(y) >= LONG)
+    return is_float and pays and forced_kernels() in ("auto", "numba")
 
 
 def by_blas(x: Array, y: Array, b: Array | None) -> Array:
-    """The reference: NumPy's BLAS, on one thread for each block."""
-    M, K = x.shape
-    work = M * K * y.shape[1]
+    """The reference: NumPy's BLAS; for long products on one thread for each block."""
+    (M, K), N = x.shape, y.shape[1]
+    work = M * K * N
+    if work <= SMALL or max(M, K) <= N or not isinstance(x, np.ndarray):
+        z = x @ y
+        if b is not None:
+            z += b
+        return z
     with _one_at_a_time:
         blas = _blas()
         allowed = min((library.num_threads for library in blas.lib_controllers), default=1)

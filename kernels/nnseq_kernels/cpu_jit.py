@@ -83,11 +83,14 @@ def cache_folder() -> Path:
 def loop_jit(*, noalias: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Compile a loop over arrays that stay the caller's, for threads to run side by side.
 
-    It lets go of the interpreter, divides as C does (a check for 0 would stop the vectoriser), and
-    does not count references: taking 25 rows of arrays for each step of an LSTM otherwise cost as
-    much as computing 128 units. So it can allocate no array, and return none.
+    It lets go of the interpreter, divides as C does (a check for 0 would stop the vectoriser), may
+    fuse a product and a sum into one rounding, and does not count references: an LSTM takes 25 rows
+    of arrays for each step and sequence, at one atomic addition or more. So it can allocate no
+    array, and return none.
     """
-    return cpu_jit(noalias=noalias, nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False)
+    return cpu_jit(
+        noalias=noalias, nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False
+    )
 
 
 class TextCache(_Cache):

@@ -11,6 +11,7 @@ large square ones.
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from numba.extending import intrinsic
 _FEATURES = llvmlite.binding.get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32
 ROWS = 8 if VECTOR_BYTES == 64 else 6  # 2 ROWS accumulators of 32 or 16 vector registers
+HAS_FMA = bool(_FEATURES.get("fma")) or platform.machine() not in ("x86_64", "AMD64")
 INDEX = ir.IntType(64)
 
 
@@ -123,25 +125,21 @@ class _Tile:
         ]
 
     def build(self, K: Any, add: Any) -> None:
-        """Load or clear the accumulators, loop over k, store."""
+        """Loop over k from cleared accumulators; then store, or add to what is there and store.
+
+        So y is a sum of the sums of each call, which rounds less than one long sum.
+        """
         builder = self.builder
         entry = builder.basic_block
-        load, begin, loop, end = (
-            builder.append_basic_block(f"tile_{name}") for name in ("load", "begin", "loop", "end")
+        loop, end, old, store = (
+            builder.append_basic_block(f"tile_{name}") for name in ("loop", "end", "old", "store")
         )
-        builder.cbranch(builder.icmp_signed("!=", add, INDEX(0)), load, begin)
-        builder.position_at_end(load)
-        old = [self._load(address) for address in self.y]
-        builder.branch(begin)
-
-        builder.position_at_end(begin)
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        first = [self._phi(self.vector, (zero, entry), (value, load)) for value in old]
         builder.branch(loop)
 
         builder.position_at_end(loop)
-        k = self._phi(INDEX, (INDEX(0), begin))
-        sums = [self._phi(self.vector, (value, begin)) for value in first]
+        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        k = self._phi(INDEX, (INDEX(0), entry))
+        sums = [self._phi(self.vector, (zero, entry)) for _ in self.y]
         new = self._step(k, sums)
         k_next = builder.add(k, INDEX(1))
         k.add_incoming(k_next, loop)
@@ -150,7 +148,19 @@ class _Tile:
         builder.cbranch(builder.icmp_signed("<", k_next, K), loop, end)
 
         builder.position_at_end(end)
-        for value, address in zip(new, self.y, strict=True):
+        builder.cbranch(builder.icmp_signed("!=", add, INDEX(0)), old, store)
+        builder.position_at_end(old)
+        total = [
+            builder.fadd(value, self._load(address))
+            for value, address in zip(new, self.y, strict=True)
+        ]
+        builder.branch(store)
+
+        builder.position_at_end(store)
+        values = [
+            self._phi(self.vector, (a, end), (b, old)) for a, b in zip(new, total, strict=True)
+        ]
+        for value, address in zip(values, self.y, strict=True):
             builder.store(value, address, align=self.align)
 
     def _step(self, k: Any, sums: list[Any]) -> list[Any]:
@@ -170,8 +180,13 @@ class _Tile:
             number = builder.load(builder.gep(self.x, [at]), typ=self.number)
             one = builder.insert_element(undefined, number, ir.IntType(32)(0))
             x = builder.shuffle_vector(one, undefined, everywhere)
-            new += [builder.call(self.fma, [x, p[v], sums[2 * m + v]]) for v in range(2)]
+            new += [self._multiply_add(x, p[v], sums[2 * m + v]) for v in range(2)]
         return new
+
+    def _multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        if HAS_FMA:
+            return self.builder.call(self.fma, [x, y, z])
+        return self.builder.fadd(self.builder.fmul(x, y), z)  # else a call of the C library each
 
     def _address(self, base: Any, offset: Any) -> Any:
         pointer = self.builder.gep(base, [offset])

@@ -70,9 +70,9 @@ class CellDirection(Direction):
     Args:
         input_size, hidden_size: D and H.
         options: as the layer was given them.
-        states: letters of the states, of width H each.
+        states: letters of the states, of width H each; the first, h, is proj_size wide if given.
         gates: where b starts, for each gate of W_ih (D, gates·H).
-        recurrent_gates: W_hh is (H, recurrent_gates·H).
+        recurrent_gates: W_hh is (H, recurrent_gates·H), or (proj_size, recurrent_gates·H).
 
     Attributes:
         W_ih, W_hh, b: drawn gate by gate, so that a gate's fans are (D, H) and (H, H); b may be
@@ -91,10 +91,12 @@ class CellDirection(Direction):
         states: Sequence[str] = ("h",),
         gates: Sequence[float],
         recurrent_gates: int,
+        proj_size: int | None = None,
     ) -> None:
         who = self.layer_name()
         H = check_size(who, "hidden_size", hidden_size)
-        super().__init__(input_size, dict.fromkeys(states, H))
+        P = H if proj_size is None else check_size(who, "proj_size", proj_size)
+        super().__init__(input_size, dict.fromkeys(states, H) | {states[0]: P})
         self.hidden_size = H
         rng, dtype = check_rng(who, options.rng), float_dtype(who, options.dtype)
 
@@ -108,7 +110,7 @@ class CellDirection(Direction):
             return Parameter(np.concatenate(blocks, axis=1))
 
         self.W_ih = draw(options.W_init, self.input_size, len(gates))
-        self.W_hh = draw(options.W_hh_init, H, recurrent_gates)
+        self.W_hh = draw(options.W_hh_init, P, recurrent_gates)
         self.b = Parameter(np.repeat(np.array(gates, dtype), H)) if has_bias else None
         self.norm_ih = WeightNorm(self.W_ih) if has_lengths else None
         self.norm_hh = WeightNorm(self.W_hh) if has_lengths else None
@@ -127,6 +129,9 @@ class CellDirection(Direction):
         check_choice(who, "zoneout_masks", masks, MASKS)
         if masks == "shared" and len(p) == 1:
             raise ValueError(f"{who}: zoneout_masks is 'shared', but there is one state only")
+        widths = tuple(self.state_sizes.values())
+        if masks == "shared" and len(set(widths)) > 1:
+            raise ValueError(f"{who}: zoneout_masks is 'shared', but the states are {widths} wide")
         if any(p):
             if masks == "static" and seq_len is None:
                 raise TypeError(
@@ -140,7 +145,7 @@ class CellDirection(Direction):
                     f"{who}: seq_len is {seq_len}, but zoneout_masks is {masks!r}; leave it out, "
                     f"or choose zoneout_masks='static'"
                 )
-            return Zoneout(p, self.hidden_size, masks=masks, seq_len=seq_len, rng=options.rng)
+            return Zoneout(p, widths, masks=masks, seq_len=seq_len, rng=options.rng)
         if masks != "fresh" or seq_len is not None:
             names = " and ".join(f"zoneout_{state}" for state in states)
             raise ValueError(

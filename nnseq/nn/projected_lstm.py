@@ -8,16 +8,15 @@ import numpy as np
 
 from nnseq.backend import Array
 from nnseq.cells.lstm_projection import lstm_projection
-from nnseq.nn.arguments import check_flag, check_float, check_rng, check_size, float_dtype
-from nnseq.nn.cell_direction import ORTHOGONAL
+from nnseq.nn.arguments import check_flag, check_float, check_size
+from nnseq.nn.cell_direction import ORTHOGONAL, CellDirection, CellOptions
 from nnseq.nn.initializers import GLOROT, Initializer, check_initializer
 from nnseq.nn.module import Parameter
-from nnseq.nn.recurrent import Direction, Recurrent, Run, States
-from nnseq.nn.zoneout import Zoneout
+from nnseq.nn.recurrent import Recurrent, Run, States
 from nnseq.ops.linear import linear
 
 
-class ProjectedLSTMDirection(Direction):
+class ProjectedLSTMDirection(CellDirection):
     """One direction: W_ih (D, 4H), W_hh (P, 4H), b (4H,), W_hr (H, P), p (3, H) or None."""
 
     def __init__(
@@ -25,40 +24,36 @@ class ProjectedLSTMDirection(Direction):
         input_size: int,
         hidden_size: int,
         proj_size: int,
+        options: CellOptions,
         *,
-        rng: np.random.Generator,
-        bias: bool,
-        inits: tuple[Initializer, Initializer, Initializer],
-        zoneout: tuple[float, float],
+        W_hr_init: Initializer,
         peepholes: bool,
         forget_bias: float,
         clips: tuple[float, float],
-        dtype: Any,
     ) -> None:
-        H, P = hidden_size, proj_size
-        super().__init__(input_size, {"h": P, "c": H})
-        W_init, W_hh_init, W_hr_init = inits
-
-        def draw(init: Initializer, fan_in: int) -> Parameter:
-            return Parameter(np.concatenate([init(rng, (fan_in, H), dtype) for _ in "ifgo"], 1))
-
-        self.W_ih, self.W_hh = draw(W_init, self.input_size), draw(W_hh_init, P)
-        self.b = Parameter(np.zeros(4 * H, dtype)) if bias else None
-        self.W_hr = Parameter(W_hr_init(rng, (H, P), dtype))
+        super().__init__(
+            input_size,
+            hidden_size,
+            options,
+            states=("h", "c"),
+            gates=(0.0, 0.0, 0.0, 0.0),
+            recurrent_gates=4,
+            proj_size=proj_size,
+        )
+        H, P, dtype = hidden_size, proj_size, options.dtype
+        self.W_hr = Parameter(W_hr_init(options.rng, (H, P), dtype))
         self.p = Parameter(np.zeros((3, H), dtype)) if peepholes else None
-        self.zoneout_h, self.zoneout_c = Zoneout(zoneout[:1], P), Zoneout(zoneout[1:], H)
         self.forget_bias, (self.cell_clip, self.proj_clip) = forget_bias, clips
 
     def run(self, x: Any, states: States, valid: Array | None, rng: Any) -> Run:
-        T, B = x.shape[:2]
+        W_ih, W_hh = self.weights(rng)
         h, c, h_T, c_T = lstm_projection(
-            linear(x, self.W_ih, self.b),
-            self.W_hh,
+            linear(x, W_ih, self.b),
+            W_hh,
             self.W_hr,
             *states,
             self.p,
-            *self.zoneout_h(T, B, x, rng),
-            *self.zoneout_c(T, B, x, rng),
+            *self.zoneout_weights(x, rng),
             valid,
             forget_bias=self.forget_bias,
             cell_clip=self.cell_clip,
@@ -84,15 +79,19 @@ class ProjectedLSTM(Recurrent):
 
     Args:
         input_size, hidden_size, proj_size: D, H and P.
-        rng: draws the initial values.
+        rng: draws the initial values, and static zoneout masks.
         num_layers, bidirectional, reverse, residual, learn_states, output, p_drop: as Recurrent.
         bias: is there a b? It starts at 0, and forget_bias is added to the forget gate beside it.
         W_init, W_hh_init: of W_ih and W_hh, gate by gate. W_hr_init: of W_hr.
         zoneout_h, zoneout_c: the chances that h and c of a unit keep their old values; in
-            evaluation, the weights of these. Masks are fresh at every step.
+            evaluation, the weights of these.
+        zoneout_masks: "fresh" for every step, or "static"; seq_len: of static masks, the longest
+            sequence. See nnseq.nn.zoneout. h and c share none, being P and H wide.
         peepholes: the gates see c through p = [p_i, p_f, p_o], which starts at 0.
         forget_bias: added to the forget gate's pre-activation; not a parameter.
         cell_clip, proj_clip: c̃ and h̃ are clipped to ± these, where their gradients end; 0 is off.
+        p_dropconnect: the chance to drop an entry of W_hh, for a whole call, in training.
+        weight_norm: W_ih and W_hh have column lengths of their own, see nnseq.nn.weight_norm.
         dtype: float32 or float64.
 
     Raises:
@@ -119,24 +118,32 @@ class ProjectedLSTM(Recurrent):
         W_hr_init: Initializer = GLOROT,
         zoneout_h: float = 0.0,
         zoneout_c: float = 0.0,
+        zoneout_masks: str = "fresh",
+        seq_len: int | None = None,
         peepholes: bool = False,
         forget_bias: float = 1.0,
         cell_clip: float = 0.0,
         proj_clip: float = 0.0,
+        p_dropconnect: float = 0.0,
+        weight_norm: bool = False,
         dtype: Any = np.float32,
     ) -> None:
         who = "ProjectedLSTM"
         self.hidden_size = check_size(who, "hidden_size", hidden_size)
         self.proj_size = check_size(who, "proj_size", proj_size)
-        rng, dtype = check_rng(who, rng), float_dtype(who, dtype)
-        inits = {"W_init": W_init, "W_hh_init": W_hh_init, "W_hr_init": W_hr_init}
-        for name, init in inits.items():
-            check_initializer(who, name, init)
-        bias = check_flag(who, "bias", bias)
+        check_initializer(who, "W_hr_init", W_hr_init)
         peepholes = check_flag(who, "peepholes", peepholes)
-        zoneout = (
-            check_float(who, "zoneout_h", zoneout_h, 0.0, 1.0),
-            check_float(who, "zoneout_c", zoneout_c, 0.0, 1.0),
+        options = CellOptions(
+            rng=rng,
+            dtype=dtype,
+            bias=bias,
+            W_init=W_init,
+            W_hh_init=W_hh_init,
+            zoneout=(zoneout_h, zoneout_c),
+            zoneout_masks=zoneout_masks,
+            seq_len=seq_len,
+            p_dropconnect=p_dropconnect,
+            weight_norm=weight_norm,
         )
         self.forget_bias = check_float(who, "forget_bias", forget_bias, -np.inf)
         clips = (
@@ -149,14 +156,11 @@ class ProjectedLSTM(Recurrent):
                 D,
                 self.hidden_size,
                 self.proj_size,
-                rng=rng,
-                bias=bias,
-                inits=(W_init, W_hh_init, W_hr_init),
-                zoneout=zoneout,
+                options,
+                W_hr_init=W_hr_init,
                 peepholes=peepholes,
                 forget_bias=self.forget_bias,
                 clips=clips,
-                dtype=dtype,
             ),
             num_layers=num_layers,
             bidirectional=bidirectional,

@@ -38,13 +38,14 @@ class Zoneout(Module):
 
     Args:
         p: one probability in [0, 1] of keeping the old value for each state: (h,) or (h, c).
-        hidden_size: H.
+        hidden_size: H; or the width of each state, where they differ and masks are not "shared".
         masks: "fresh", "shared" or "static".
         seq_len: of static masks, the longest sequence; a shorter one has the first of its steps.
         rng: draws static masks; not needed otherwise.
 
     Attributes:
         held: (states, seq_len, H) bool, True where a unit keeps its old value; static masks only.
+            Of a narrower state the first columns count.
 
     Raises:
         ValueError, TypeError: out of range, or seq_len without static masks, which alone have one.
@@ -53,7 +54,7 @@ class Zoneout(Module):
     def __init__(
         self,
         p: Sequence[float],
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         *,
         masks: str = "fresh",
         seq_len: int | None = None,
@@ -65,8 +66,14 @@ class Zoneout(Module):
                 f"for h or (0.05, 0.5) for h and c"
             )
         self.p = tuple(check_float("Zoneout", f"p[{k}]", q, 0.0, 1.0) for k, q in enumerate(p))
-        self.hidden_size = check_size("Zoneout", "hidden_size", hidden_size)
+        sizes = hidden_size if isinstance(hidden_size, Sequence) else [hidden_size] * len(self.p)
+        self.widths = tuple(check_size("Zoneout", "hidden_size", size) for size in sizes)
         self.masks = check_choice("Zoneout", "masks", masks, MASKS)
+        if len(self.widths) != len(self.p) or (masks == "shared" and len(set(self.widths)) > 1):
+            raise ValueError(
+                f"Zoneout: hidden_size is {hidden_size}, expected one number, or {len(self.p)} for "
+                f"masks that are not shared"
+            )
         if masks != "static":
             if seq_len is not None:
                 raise ValueError(
@@ -74,7 +81,7 @@ class Zoneout(Module):
                     f"choose masks='static'"
                 )
             return
-        shape = (check_size("Zoneout", "seq_len of static masks", seq_len), self.hidden_size)
+        shape = (check_size("Zoneout", "seq_len of static masks", seq_len), max(self.widths))
         rng = check_rng("Zoneout with static masks", rng)
         drawn = [to_device(bernoulli_bool(rng, q, shape), "cpu") for q in self.p]
         self.held: Array = np.stack(drawn)
@@ -102,13 +109,18 @@ class Zoneout(Module):
         if not any(self.p):
             return (None,) * len(self.p)
         if not self.is_training:
-            xp, shape = array_module(array), (1, 1, self.hidden_size)
-            return tuple(xp.full(shape, q, array.dtype) if q else None for q in self.p)  # (3)
+            xp = array_module(array)
+            return tuple(
+                xp.full((1, 1, width), q, array.dtype) if q else None  # (3)
+                for q, width in zip(self.p, self.widths, strict=True)
+            )
         rng = check_rng("Zoneout in training (eval() turns it off)", rng)
-        shape = (T, B, self.hidden_size)
         if self.masks == "shared":
-            return self._shared(shape, array, rng)
-        return tuple(bernoulli(rng, q, shape, array) if q else None for q in self.p)  # (2)
+            return self._shared((T, B, self.widths[0]), array, rng)
+        return tuple(
+            bernoulli(rng, q, (T, B, width), array) if q else None  # (2)
+            for q, width in zip(self.p, self.widths, strict=True)
+        )
 
     def _shared(self, shape: tuple[int, ...], array: Array, rng: Any) -> tuple[Array | None, ...]:
         """Masks that lie in each other: P(held) falls from p to p' by another draw of p' / p."""
@@ -131,4 +143,7 @@ class Zoneout(Module):
                 f"which the static masks were drawn; build it with seq_len={T}"
             )
         held = to_device(self.held[:, :T, None], device_of(array)).astype(array.dtype)
-        return tuple(held[k] if q else None for k, q in enumerate(self.p))
+        return tuple(
+            array_module(array).ascontiguousarray(held[k, ..., :width]) if q else None
+            for k, (q, width) in enumerate(zip(self.p, self.widths, strict=True))
+        )

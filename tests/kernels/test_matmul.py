@@ -95,11 +95,10 @@ def test_a_range_of_the_weights_rows_is_multiplied_alone(dtype):
     y = np.zeros((5, panels.shape[0] * width(dtype)), dtype)
     multiply_rows(x[:, 4:9].copy(), 0, 5, 5, panels, 4, 9, y, 0)
     assert_product(y[:, :40], x[:, 4:9], W[4:9])
-    whole, parts = np.zeros_like(y), np.zeros_like(y)
-    multiply_rows(x, 0, 13, 5, panels, 0, 13, whole, 0)
+    parts = np.zeros_like(y)
     for k0, k1, add in [(0, 4, 0), (4, 9, 1), (9, 13, 1)]:
         multiply_rows(x, k0, 13, 5, panels, k0, k1, parts, add)
-    np.testing.assert_array_equal(parts, whole)
+    assert_product(parts[:, :40], x, W)
 
 
 @each_dtype
@@ -147,7 +146,7 @@ def test_rows_are_collected_in_their_place_and_the_arrays_end_is_zero(dtype):
 
 @pytest.mark.parametrize("columns", [1, ROWS, 2 * ROWS + 3])
 @each_dtype
-def test_products_of_collected_rows_are_added_up_in_their_order(dtype, columns):
+def test_products_of_collected_rows_are_added_up(dtype, columns):
     terms, room = 21, 24
     for N in widths(dtype):
         x, y = draw(dtype, (terms, columns), (terms, N))
@@ -162,4 +161,4 @@ def test_products_of_collected_rows_are_added_up_in_their_order(dtype, columns):
         again = np.ones(shape, dtype)
         add_products(x_chunk, y_chunk, 9, again)
         add_products(x_chunk[:, 9:].copy(), y_chunk[:, 9:].copy(), terms - 9, again)
-        np.testing.assert_array_equal(again[:columns, :N], dW[:columns, :N])
+        assert_product(again[:columns, :N], x.T, y, 1.0)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnseq.gradcheck import gradcheck_directional
+from nnseq.nn.dropconnect import DropConnect
 from nnseq.nn.projected_lstm import ProjectedLSTM
 from nnseq.tensor import Tensor, grad
 
@@ -94,6 +95,9 @@ OPTIONS = [
     {"forget_bias": 0.0},
     {"zoneout_h": 0.5},
     {"zoneout_c": 0.5},
+    {"zoneout_h": 0.5, "zoneout_masks": "static", "seq_len": T},
+    {"p_dropconnect": 0.5},
+    {"weight_norm": True},
     {"bias": False},
     {"reverse": True},
     {"num_layers": 2},
@@ -126,8 +130,8 @@ def test_gradients_of_every_parameter_input_and_state(options):
 @given(
     sizes=st.tuples(*[st.integers(1, 3)] * 5), num_layers=st.integers(1, 2),
     directions=st.sampled_from([{}, {"reverse": True}, {"bidirectional": True}]),
-    is_padded=st.booleans(), zoneout=st.booleans(), peepholes=st.booleans(),
-    seed=st.integers(0, 10**6),
+    is_padded=st.booleans(), zoneout=st.sampled_from([None, "fresh", "static"]),
+    peepholes=st.booleans(), seed=st.integers(0, 10**6),
 )  # fmt: skip
 def test_gradients_under_any_options(
     sizes, num_layers, directions, is_padded, zoneout, peepholes, seed
@@ -135,13 +139,51 @@ def test_gradients_under_any_options(
     T, B, D, H, P = sizes
     rng = np.random.default_rng(seed)
     options = {"num_layers": num_layers, "peepholes": peepholes, **directions}
-    options |= {"zoneout_h": 0.3, "zoneout_c": 0.3} if zoneout else {}
+    if zoneout:
+        options |= {"zoneout_h": 0.3, "zoneout_c": 0.3, "zoneout_masks": zoneout}
+        options |= {"p_dropconnect": 0.3, "weight_norm": True}
+        options |= {"seq_len": T} if zoneout == "static" else {}
     layer = make(seed, D, H, P, **options)
     lengths = rng.integers(1, T + 1, B) if is_padded else None
     f, parameters = as_function(
         layer, lambda l, x: outputs(l(x, lengths=lengths, rng=np.random.default_rng(1)))
     )
     gradcheck_directional(f, *parameters, rng.normal(size=(T, B, D)), rng=rng, atol=1e-6)
+
+
+def test_static_masks_are_p_and_h_wide_and_belong_to_the_steps_in_either_direction():
+    options = {"zoneout_h": 0.5, "zoneout_c": 0.4, "zoneout_masks": "static", "seq_len": T + 2}
+    for reverse in (False, True):
+        layer, x = make(reverse=reverse, **options), draw(1, T, B, D)
+        d = layer.directions[0]
+        held_h, held_c = d.zoneout.held[0, :, :P], d.zoneout.held[1]
+        W_ih, W_hh, b, W_hr = (getattr(d, name).data for name in ("W_ih", "W_hh", "b", "W_hr"))
+        h, c, ys = np.zeros((B, P)), np.zeros((B, H)), np.zeros((T, B, P))
+        for t in range(T)[::-1] if reverse else range(T):
+            i, f, g, o = np.split(x[t] @ W_ih + h @ W_hh + b, 4, axis=1)
+            c_new = sigmoid(f + 1) * c + sigmoid(i) * np.tanh(g)
+            h = np.where(held_h[t], h, (sigmoid(o) * np.tanh(c_new)) @ W_hr)
+            c = np.where(held_c[t], c, c_new)
+            ys[t] = h
+        close(layer(x)[0].data, ys)
+        close(layer.eval()(x)[0].data, ys)
+
+
+def test_weight_norm_and_dropconnect_act_on_the_recurrent_matrix():
+    x, layer, plain = draw(1, T, B, D), make(weight_norm=True), make()
+    d = layer.directions[0]
+    for name, norm in (("W_ih", d.norm_ih), ("W_hh", d.norm_hh)):
+        W = getattr(d, name).data
+        getattr(plain.directions[0], name).data[:] = W * norm.g.data / np.sqrt((W**2).sum(axis=0))
+    for name in ("b", "W_hr"):
+        getattr(plain.directions[0], name).data[:] = getattr(d, name).data
+    close(layer(x)[0].data, plain(x)[0].data)
+    dropped, plain = make(p_dropconnect=0.5), make()
+    y = dropped(x, rng=np.random.default_rng(3))[0].data
+    W = plain.directions[0].W_hh
+    W.data[:] = DropConnect(0.5)(W.data, np.random.default_rng(3))
+    assert (W.data == 0).any()
+    close(y, plain(x)[0].data)
 
 
 def test_padding():
@@ -236,6 +278,14 @@ def test_is_pytorchs_lstm_with_proj_size(lengths):
         ({"proj_clip": np.inf}, ValueError, "proj_clip is inf"),
         ({"dtype": np.int64}, TypeError, "dtype is int64"),
         ({"W_hr_init": 0.1}, TypeError, "W_hr_init is 0.1, expected an initializer"),
+        ({"W_hh_init": 0.1}, TypeError, "W_hh_init is 0.1, expected an initializer"),
+        ({"p_dropconnect": 1.0}, ValueError, "p_dropconnect is 1.0, expected a number in"),
+        (
+            {"zoneout_h": 0.5, "zoneout_masks": "shared"},
+            ValueError,
+            r"zoneout_masks is 'shared', but the states are \(4, 5\) wide",
+        ),
+        ({"zoneout_h": 0.5, "zoneout_masks": "static"}, TypeError, "seq_len is None; give seq_len"),
     ],
 )
 def test_bad_arguments_are_refused_by_the_layers_name(options, error, message):

@@ -238,3 +238,23 @@ def test_it_is_made_again_from_its_json(layer):
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("masks", ["fresh", "static"])
+def test_states_of_other_widths_have_masks_of_their_own_widths(masks):
+    options = {"seq_len": T, "rng": rng(1)} if masks == "static" else {}
+    layer = Zoneout((0.3, 0.6), (3, 5), masks=masks, **options)
+    batch = 1 if masks == "static" else B
+    z_h, z_c = layer(T, B, LIKE, rng())
+    assert (z_h.shape, z_c.shape) == ((T, batch, 3), (T, batch, 5))
+    assert z_h.flags.c_contiguous
+    if masks == "fresh":
+        z_h, z_c = layer.eval()(T, B, LIKE)
+        np.testing.assert_array_equal(z_h, np.full((1, 1, 3), 0.3))
+        np.testing.assert_array_equal(z_c, np.full((1, 1, 5), 0.6))
+
+
+@pytest.mark.parametrize(("masks", "widths"), [("shared", (3, 5)), ("fresh", (3, 5, 5))])
+def test_widths_that_do_not_fit_the_states_are_refused(masks, widths):
+    with pytest.raises(ValueError, match=r"Zoneout: hidden_size is \(3, 5.*, expected one number"):
+        Zoneout((0.3, 0.6), widths, masks=masks)

@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(128) elman_forward(
     if (at.n >= B * H) return;
     const F h_prev = h[at.now];
     const F h_act = activate(act, a[at.now] + q[at.n]);                                    // (1)
-    const F h_t = z_h ? keep(weight_at(z_h, z_h_t, z_h_b, t, at, F(0)), h_prev, h_act) : h_act;
+    const F h_t = keep(z_h, z_h_t, z_h_b, t, at, h_prev, h_act);
     h[at.now + (size_t)B * H] = counts(mask, t, at.b, B) ? h_t : h_prev;                   // (2)
     if (h_new) h_new[at.now] = h_act;
 }
@@ -53,9 +53,9 @@ __global__ void __launch_bounds__(128) elman_backward(
     if (at.n >= B * H) return;
     const bool counted = counts(mask, t, at.b, B);
     const F dh_t = upstream(dh, dh_T, dh_rec, dh_carry, at, t, T);
-    const F z = weight_at(z_h, z_h_t, z_h_b, t, at, F(0));
+    const Kept<F> to = undo_keep(z_h, z_h_t, z_h_b, t, at, dh_t);                          // (2)
     const F h_act = h_new ? h_new[at.now] : h[at.now + (size_t)B * H];
-    const F da = undo_activate(act, (F(1) - z) * dh_t, h_act);                        // (2), (1)
+    const F da = undo_activate(act, to.new_value, h_act);                                  // (1)
     dq[at.now] = counted ? da : F(0);
-    dh_carry[at.n] = counted ? z * dh_t : dh_t;                                            // (2)
+    dh_carry[at.n] = counted ? to.old_value : dh_t;                                        // (2)
 }

@@ -12,6 +12,7 @@ from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.indrnn.pointwise import pair
 from nnseq_kernels.recurrence import numba_host as host
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
+from nnseq_kernels.recurrence.numba_zoneout import keep_and_part
 
 Array = Any  # numpy.ndarray
 
@@ -20,20 +21,21 @@ Array = Any  # numpy.ndarray
 def rows(act: str, dtype: Any) -> Rows:
     """Compile the pointwise part of a step, and its undoing, for an act and a dtype."""
     activate, undo = pair(act, dtype)
+    keep, part = keep_and_part(dtype)
     one = dtype.type(1)
 
     @loop_jit(noalias=True)
     def step(a, q, h_prev, z_h, h_, h_t):  # type: ignore[no-untyped-def]
         for j in range(h_t.size):
-            h = activate(a[j] + q[j])  # (1), (2)
-            h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (3)
+            h = activate(a[j] + q[j])  # (1)
+            h_t[j] = keep(z_h[j], h_prev[j], h)  # (2)
             h_[j] = h
 
     @loop_jit(noalias=True)
     def undo_step(dh, z_h, h_, da):  # type: ignore[no-untyped-def]
         for j in range(dh.size):
-            da[j] = undo((one - z_h[j]) * dh[j], h_[j])  # (3), (2)
-            dh[j] = z_h[j] * dh[j]  # (3): what goes to h_{t-1} past the product
+            da[j] = undo((one - z_h[j]) * dh[j], h_[j])  # (2), (1)
+            dh[j] = part(z_h[j], dh[j])  # (2): what goes to h_{t-1} past the product
 
     @loop_jit()
     def finish(a, q, h_prev, c_prev, p, z_h, z_c, d, s, kept, c, h):  # type: ignore[no-untyped-def]

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(128) gru_forward(
     const F n = tanh_of(a[2 * H] + r * m);                                                 // (5)
     const F d = weight_at(d_i, d_i_t, d_i_b, t, at, F(1));
     const F h_new = (F(1) - z) * d * n + z * h_prev;                                       // (6)
-    const F h_t = z_h ? keep(weight_at(z_h, z_h_t, z_h_b, t, at, F(0)), h_prev, h_new) : h_new;
+    const F h_t = keep(z_h, z_h_t, z_h_b, t, at, h_prev, h_new);
     h[at.now + (size_t)B * H] = counts(mask, t, at.b, B) ? h_t : h_prev;                   // (7)
     gates += at.of(4, t, B, H);
     gates[0] = r;
@@ -56,9 +56,9 @@ __global__ void __launch_bounds__(128) gru_backward(
     gates += at.of(4, t, B, H);
     const F r = gates[0], z = gates[H], n = gates[2 * H], m = gates[3 * H];
     const F d = weight_at(d_i, d_i_t, d_i_b, t, at, F(1));
-    const F zh = weight_at(z_h, z_h_t, z_h_b, t, at, F(0));
 
-    const F dh_new = (F(1) - zh) * dh_t;                                                   // (7)
+    const Kept<F> to = undo_keep(z_h, z_h_t, z_h_b, t, at, dh_t);                          // (7)
+    const F dh_new = to.new_value;
     const F dz = dh_new * (h_prev - d * n), dn = dh_new * (F(1) - z) * d;                  // (6)
     const F da_n = dn * (F(1) - n * n);                                                    // (5)
     const F dm = da_n * r, dr = da_n * m;                                                  // (5)
@@ -71,5 +71,5 @@ __global__ void __launch_bounds__(128) gru_backward(
     da[H] = dq[H] = counted ? da_z : F(0);
     dq[2 * H] = counted ? dm : F(0);                                                       // (4)
     da[2 * H] = counted ? da_n : F(0);
-    dh_carry[at.n] = counted ? zh * dh_t + dh_new * z : dh_t;                         // (7), (6)
+    dh_carry[at.n] = counted ? to.old_value + dh_new * z : dh_t;                      // (7), (6)
 }

@@ -11,6 +11,7 @@ from typing import Any
 from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.recurrence import numba_host as host
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
+from nnseq_kernels.recurrence.numba_zoneout import keep_and_part
 from nnseq_kernels.sigmoid import tanh_and_sigmoid
 
 Array = Any  # numpy.ndarray
@@ -20,6 +21,7 @@ Array = Any  # numpy.ndarray
 def rows(dtype: Any) -> Rows:
     """Compile the pointwise part of a step, and its undoing, for a dtype."""
     tanh, sigmoid = tanh_and_sigmoid(dtype)
+    keep, part = keep_and_part(dtype)
     one = dtype.type(1)
 
     @loop_jit(noalias=True)
@@ -32,7 +34,7 @@ def rows(dtype: Any) -> Rows:
             m = q_n[j] + b_hn[j]  # (4)
             n = tanh(a_n[j] + r * m)  # (5)
             h = (one - z) * d_i[j] * n + z * h_prev[j]  # (6)
-            h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (7)
+            h_t[j] = keep(z_h[j], h_prev[j], h)  # (7)
             r_[j], z_[j], n_[j], m_[j] = r, z, n, m
 
     @loop_jit(noalias=True)
@@ -47,7 +49,7 @@ def rows(dtype: Any) -> Rows:
             da_n[j], dm[j] = dn, dn * r
             da_z[j] = dz * z * (one - z)  # (3)
             da_r[j] = dn * m_[j] * r * (one - r)  # (5), (2)
-            dh[j] = z_h[j] * dh[j] + dh_new * z  # (7), (6): past the product
+            dh[j] = part(z_h[j], dh[j]) + dh_new * z  # (7), (6): past the product
 
     @loop_jit(noalias=True)
     def add(dm, db_hn):  # type: ignore[no-untyped-def]

@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(128) lstm_forward(
     if (p) q_o += p[2 * H + at.j] * c_new;
     const F o = sigmoid(q_o);                                                              // (7)
     const F h_new = o * tanh_of(c_new);                                                    // (8)
-    const F c_t = z_c ? keep(weight_at(z_c, z_c_t, z_c_b, t, at, F(0)), c_prev, c_new) : c_new;
-    F h_t = z_h ? keep(weight_at(z_h, z_h_t, z_h_b, t, at, F(0)), h_prev, h_new) : h_new;
+    const F c_t = keep(z_c, z_c_t, z_c_b, t, at, c_prev, c_new);                           // (9)
+    F h_t = keep(z_h, z_h_t, z_h_b, t, at, h_prev, h_new);                                // (10)
     if (ogate_zoneout) h_t = d * h_t + (F(1) - d) * f * h_prev;                           // (11)
     const bool counted = counts(mask, t, at.b, B);
     h[next] = counted ? h_t : h_prev;
@@ -83,23 +83,23 @@ __global__ void __launch_bounds__(128) lstm_backward(
     gates += at.of(4, t, B, H);
     const F i = gates[0], f = gates[H], g = gates[2 * H], o = gates[3 * H];
     const F d = weight_at(d_i, d_i_t, d_i_b, t, at, F(1));
-    const F z = weight_at(z_h, z_h_t, z_h_b, t, at, F(0));
-    const F zc = weight_at(z_c, z_c_t, z_c_b, t, at, F(0));
     const F c_raw = f * c_prev + d * i * g;                 // (5) again: cheaper than to keep
     const F c_new = clip(c_raw, cell_clip);                                                // (6)
     const F tanh_c = tanh_of(c_new);
 
     const F dropped = ogate_zoneout ? (F(1) - d) * dh_t : F(0);                           // (11)
     const F dh_kept = ogate_zoneout ? d * dh_t : dh_t;                                    // (11)
-    const F dh_new = (F(1) - z) * dh_kept;                                                // (10)
+    const Kept<F> to_h = undo_keep(z_h, z_h_t, z_h_b, t, at, dh_kept);                    // (10)
+    const Kept<F> to_c = undo_keep(z_c, z_c_t, z_c_b, t, at, dc_t);                        // (9)
+    const F dh_new = to_h.new_value;
     const F da_o = dh_new * tanh_c * o * (F(1) - o);                                 // (8), (7)
-    F dc_new = (F(1) - zc) * dc_t + dh_new * o * (F(1) - tanh_c * tanh_c);           // (9), (8)
+    F dc_new = to_c.new_value + dh_new * o * (F(1) - tanh_c * tanh_c);                     // (8)
     if (p) dc_new += da_o * p[2 * H + at.j];                                               // (7)
     const F dc_raw = cell_clip > F(0) && c_new != c_raw ? F(0) : dc_new;                   // (6)
     const F da_f = (dropped * h_prev + dc_raw * c_prev) * f * (F(1) - f);      // (11), (5), (3)
     const F da_g = dc_raw * d * i * (F(1) - g * g);                                   // (5), (4)
     const F da_i = dc_raw * d * g * i * (F(1) - i);                                   // (5), (2)
-    F dc_prev = zc * dc_t + dc_raw * f;                                               // (9), (5)
+    F dc_prev = to_c.old_value + dc_raw * f;                                               // (5)
     if (p) dc_prev += da_i * p[at.j] + da_f * p[H + at.j];                            // (2), (3)
 
     dq += at.of(4, t, B, H);
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(128) lstm_backward(
     dq[H] = counted ? da_f : F(0);
     dq[2 * H] = counted ? da_g : F(0);
     dq[3 * H] = counted ? da_o : F(0);
-    dh_carry[at.n] = counted ? z * dh_kept + dropped * f : dh_t;                    // (10), (11)
+    dh_carry[at.n] = counted ? to_h.old_value + dropped * f : dh_t;                       // (11)
     dc_carry[at.n] = counted ? dc_prev : dc_t;
     if (dp_b) {
         const bool first = t + 1 == T;

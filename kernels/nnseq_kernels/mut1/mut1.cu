@@ -36,14 +36,12 @@ __global__ void __launch_bounds__(128) mut1_state(
 {
     const Column at(t, B, H);
     if (at.n >= B * H) return;
-    const F h_prev = h[at.now];
     a += at.of(3, t, B, H);
     gates += at.of(3, t, B, H);
     const F z = gates[H];
     const F n = tanh_of(q_n[at.n] + a[2 * H]);                                             // (4)
-    const F h_new = z * n + (F(1) - z) * h_prev;                                           // (5)
-    const F h_t = z_h ? keep(weight_at(z_h, z_h_t, z_h_b, t, at, F(0)), h_prev, h_new) : h_new;
-    h[at.now + (size_t)B * H] = counts(mask, t, at.b, B) ? h_t : h_prev;                   // (6)
+    const Mix<F> mix = {z, F(1) - z, F(1), n};
+    put_state(mix, h, z_h, z_h_t, z_h_b, mask, t, at, B, H);                               // (5), (6)
     gates[2 * H] = n;
 }
 
@@ -63,16 +61,14 @@ __global__ void __launch_bounds__(128) mut1_state_backward(
     const F h_prev = h[at.now];
     gates += at.of(3, t, B, H);
     const F z = gates[H], n = gates[2 * H];
-    const F zh = weight_at(z_h, z_h_t, z_h_b, t, at, F(0));
 
-    const F dh_new = (F(1) - zh) * dh_t;                                                   // (6)
-    const F dz = dh_new * (n - h_prev), dn = dh_new * z;                                   // (5)
-    const F da_n = dn * (F(1) - n * n);                                                    // (4)
-    const F da_z = dz * z * (F(1) - z);                                                    // (1)
+    const Mix<F> mix = {z, F(1) - z, F(1), n};
+    const MixGradients<F> to =
+        undo_state(mix, h_prev, z_h, z_h_t, z_h_b, counted, dh_t, dh_carry, t, at);  // (6)-(4)
+    const F da_z = to.dw * z * (F(1) - z);                                                 // (1)
 
-    dq_n[at.now] = counted ? da_n : F(0);
+    dq_n[at.now] = counted ? to.da_n : F(0);
     dq_z[at.now] = counted ? da_z : F(0);
-    dh_carry[at.n] = counted ? zh * dh_t + dh_new * (F(1) - z) : dh_t;                // (6), (5)
 }
 
 // Undoes (3) and (2).  ds: (B, H), from the product.  dq_r: (T, B, H).  Writes s again, for the
@@ -87,8 +83,5 @@ __global__ void __launch_bounds__(128) mut1_gates_backward(
     if (at.n >= B * H) return;
     const bool counted = counts(mask, t, at.b, B);
     const F h_prev = h[at.now], r = gates[at.of(3, t, B, H)], ds_t = ds[at.n];
-    const F da_r = ds_t * h_prev * r * (F(1) - r);                                    // (3), (2)
-    dq_r[at.now] = counted ? da_r : F(0);
-    s_all[at.now] = counted ? r * h_prev : F(0);
-    if (counted) dh_carry[at.n] += ds_t * r;                                               // (3)
+    dq_r[at.now] = undo_reset(r, h_prev, ds_t, counted, dh_carry, s_all, at);         // (3), (2)
 }

@@ -36,14 +36,12 @@ __global__ void __launch_bounds__(128) mut3_state(
 {
     const Column at(t, B, H);
     if (at.n >= B * H) return;
-    const F h_prev = h[at.now];
     a += at.of(3, t, B, H);
     gates += at.of(3, t, B, H);
     const F z = sigmoid(a[H] + q_z[at.n]);                                                 // (2)
     const F n = tanh_of(a[2 * H] + q_n[at.n]);                                             // (4)
-    const F h_new = z * n + (F(1) - z) * h_prev;                                           // (5)
-    const F h_t = z_h ? keep(weight_at(z_h, z_h_t, z_h_b, t, at, F(0)), h_prev, h_new) : h_new;
-    h[at.now + (size_t)B * H] = counts(mask, t, at.b, B) ? h_t : h_prev;                   // (6)
+    const Mix<F> mix = {z, F(1) - z, F(1), n};
+    put_state(mix, h, z_h, z_h_t, z_h_b, mask, t, at, B, H);                               // (5), (6)
     gates[H] = z;
     gates[2 * H] = n;
 }
@@ -64,16 +62,14 @@ __global__ void __launch_bounds__(128) mut3_state_backward(
     const F h_prev = h[at.now];
     gates += at.of(3, t, B, H);
     const F z = gates[H], n = gates[2 * H];
-    const F zh = weight_at(z_h, z_h_t, z_h_b, t, at, F(0));
 
-    const F dh_new = (F(1) - zh) * dh_t;                                                   // (6)
-    const F dz = dh_new * (n - h_prev), dn = dh_new * z;                                   // (5)
-    const F da_n = dn * (F(1) - n * n);                                                    // (4)
-    const F da_z = dz * z * (F(1) - z);                                                    // (2)
+    const Mix<F> mix = {z, F(1) - z, F(1), n};
+    const MixGradients<F> to =
+        undo_state(mix, h_prev, z_h, z_h_t, z_h_b, counted, dh_t, dh_carry, t, at);  // (6)-(4)
+    const F da_z = to.dw * z * (F(1) - z);                                                 // (2)
 
-    dq_n[at.now] = counted ? da_n : F(0);
+    dq_n[at.now] = counted ? to.da_n : F(0);
     dq_z[at.now] = counted ? da_z : F(0);
-    dh_carry[at.n] = counted ? zh * dh_t + dh_new * (F(1) - z) : dh_t;                // (6), (5)
 }
 
 // Undoes (3), tanh of (2), and (1).  ds, dtanh_h: (B, H), from the products.  dq_r: (T, B, H).
@@ -90,10 +86,7 @@ __global__ void __launch_bounds__(128) mut3_gates_backward(
     const bool counted = counts(mask, t, at.b, B);
     const F h_prev = h[at.now], r = gates[at.of(3, t, B, H)], ds_t = ds[at.n];
     const F tanh_prev = tanh_of(h_prev);
-    const F da_r = ds_t * h_prev * r * (F(1) - r);                                    // (3), (1)
-    dq_r[at.now] = counted ? da_r : F(0);
-    s_all[at.now] = counted ? r * h_prev : F(0);
+    dq_r[at.now] = undo_reset(r, h_prev, ds_t, counted, dh_carry, s_all, at);         // (3), (1)
     tanh_h_all[at.now] = tanh_prev;
-    if (counted)
-        dh_carry[at.n] += ds_t * r + dtanh_h[at.n] * (F(1) - tanh_prev * tanh_prev);  // (3), (2)
+    if (counted) dh_carry[at.n] += dtanh_h[at.n] * (F(1) - tanh_prev * tanh_prev);         // (2)
 }

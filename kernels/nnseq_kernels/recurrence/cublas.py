@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import weakref
 from typing import Any
 
+from nnseq_kernels.graphs import VARIABLE
+
+OFF = f"{VARIABLE}=0"
 WORKSPACE_BYTES = 32 << 20  # what NVIDIA's documentation recommends for the H100; less elsewhere
 TF32_MATH = 3  # CUBLAS_TF32_TENSOR_OP_MATH
 GEMM = {
@@ -23,6 +27,8 @@ Array = Any  # cupy.ndarray
 
 class Cublas:
     """One handle of cuBLAS, for one thread and one stream besides those that record.
+
+    The handle is destroyed with the object; at the end of the process, by the driver.
 
     Args:
         cupy: the module.
@@ -37,6 +43,11 @@ class Cublas:
         self.library = _library() if library is None else library
         self.handle = ctypes.c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
+        destroy = getattr(self.library, "cublasDestroy_v2", None)
+        if destroy is None:
+            raise RuntimeError(f"cublasDestroy_v2 is not in {self.library}; set {OFF}")
+        # The number, not self.handle: whoever changes that must not leave the handle behind.
+        weakref.finalize(self, destroy, ctypes.c_void_p(self.handle.value)).atexit = False
         if os.environ.get("CUPY_TF32") == "1":  # as CuPy's own float32 products then do
             self._call("cublasSetMathMode", self.handle, ctypes.c_int(TF32_MATH))
         self.workspace = cupy.empty(WORKSPACE_BYTES, cupy.uint8)
@@ -82,7 +93,7 @@ class Cublas:
     def _call(self, name: str, *arguments: Any) -> None:
         function = getattr(self.library, name, None)
         if function is None:
-            raise RuntimeError(f"{name} is not in {self.library}; set NNSEQ_CUDA_GRAPHS=0")
+            raise RuntimeError(f"{name} is not in {self.library}; set {OFF}")
         status = function(*arguments)
         if status != 0:
             raise RuntimeError(f"{name} failed with cuBLAS status {status}")
@@ -111,5 +122,5 @@ def _library() -> Any:
         return ctypes.CDLL(str(cublas.__file__))
     except (ImportError, OSError) as error:
         raise RuntimeError(
-            f"cuBLAS as CuPy uses it cannot be loaded ({error}); set NNSEQ_CUDA_GRAPHS=0"
+            f"cuBLAS as CuPy uses it cannot be loaded ({error}); set {OFF}"
         ) from error

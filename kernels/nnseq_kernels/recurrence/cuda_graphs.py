@@ -1,50 +1,107 @@
 """Recording the launches of a sequence as a CUDA graph, on CuPy.
 
-NNSEQ_CUDA_GRAPHS=0 in the environment launches every step one by one instead, and multiplies with
-CuPy's own matmul: for sequences of ever new sizes, and to see whether a failure is the graph's.
+NNSEQ_CUDA_GRAPHS in the environment is how many graphs each stream and thread keeps. 0 launches
+every step one by one instead, and multiplies with CuPy's own matmul: for sequences of ever new
+sizes, and to see whether a failure is the graph's.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
+import warnings
+import weakref
+from collections import OrderedDict
 from typing import Any
 
-from nnseq_kernels.graphs import Run
+from nnseq_kernels.graphs import LIMIT, VARIABLE, Graphs, Run
 from nnseq_kernels.launcher import Launcher, cuda_launcher
 from nnseq_kernels.recurrence.cublas import Cublas
 
-VARIABLE = "NNSEQ_CUDA_GRAPHS"
-LAUNCHERS = 4  # kept: one per stream and thread that uses recurrent cells
+STREAMS = 8  # of one thread, that keep their graphs and their cuBLAS
 
 
 def graph_launcher() -> Launcher:
     """Returns the launcher for the current device, stream and thread, with its recorded graphs.
 
     A graph's arrays, and cuBLAS's workspace, must not be used by two streams at a time: therefore
-    each stream and thread has its own.
+    each stream and thread has its own. They are freed when the thread ends.
 
     Raises:
         ImportError: CuPy is not installed.
-        ValueError: NNSEQ_CUDA_GRAPHS is neither 0 nor 1.
+        ValueError: NNSEQ_CUDA_GRAPHS is no whole number from 0 on.
         RuntimeError: cuBLAS cannot be called.
     """
-    wanted = os.environ.get(VARIABLE, "1")
-    if wanted not in ("0", "1"):
-        raise ValueError(f"{VARIABLE} is {wanted!r}, expected 0 or 1 (the default)")
-    launcher = cuda_launcher()
-    if wanted == "0":
-        return launcher
-    cuda = launcher.xp.cuda
-    stream = cuda.get_current_stream().ptr
-    return _kept_launcher(cuda.runtime.getDevice(), stream, threading.get_ident())
-
-
-@functools.lru_cache(LAUNCHERS)
-def _kept_launcher(device: int, stream: int, thread: int) -> Launcher:
+    wanted = os.environ.get(VARIABLE, str(LIMIT))
+    if not (wanted.isascii() and wanted.isdigit()):
+        raise ValueError(
+            f"{VARIABLE} is {wanted!r}, expected the number of graphs to keep ({LIMIT} if it is "
+            "not set), or 0 to record none"
+        )
     plain = cuda_launcher()
-    return Launcher(plain.xp, plain.load, Cublas(plain.xp).multiply, record)
+    if int(wanted) == 0:
+        return plain
+    cuda = plain.xp.cuda
+    if not hasattr(_thread, "kept"):
+        _thread.kept = Kept()
+    launcher = _thread.kept.launcher(plain, cuda.runtime.getDevice(), cuda.get_current_stream().ptr)
+    launcher.graphs.limit = int(wanted)
+    return launcher
+
+
+class Kept:
+    """The launchers of one thread, of the devices and streams used last, at most STREAMS.
+
+    A launcher's graphs refer to it. So they are cleared when it is dropped: then its memory and
+    its cuBLAS handle go at once, and not in some later garbage collection, which might come while
+    a stream captures.
+    """
+
+    def __init__(self) -> None:
+        self._launchers: OrderedDict[tuple[int, int], Launcher] = OrderedDict()
+        self._dropped: set[tuple[int, int]] = set()
+        self._has_warned = False
+        weakref.finalize(self, _clear, self._launchers).atexit = False
+
+    def launcher(self, plain: Launcher, device: int, stream: int) -> Launcher:
+        """Returns the launcher of this device and stream, made of the plain one if it is new.
+
+        Warns:
+            RuntimeWarning: once, when a stream comes back whose launcher was dropped.
+        """
+        key = device, stream
+        if key not in self._launchers:
+            if key in self._dropped:
+                self._warn()
+            while len(self._launchers) >= STREAMS:
+                dropped, launcher = self._launchers.popitem(last=False)
+                launcher.graphs.clear()
+                self._dropped.add(dropped)
+            multiply = Cublas(plain.xp).multiply
+            self._launchers[key] = Launcher(plain.xp, plain.load, multiply, record, Graphs())
+        self._launchers.move_to_end(key)
+        return self._launchers[key]
+
+    def _warn(self) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        warnings.warn(
+            f"a thread runs recurrences on {len(self._dropped | self._launchers.keys())} streams "
+            f"in turn, and keeps CUDA graphs for {STREAMS}: those of the others are recorded anew "
+            f"each time, which is slow. Use fewer streams in a thread, or set {VARIABLE}=0",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+_thread = threading.local()  # .kept: Kept
+
+
+def _clear(launchers: OrderedDict[tuple[int, int], Launcher]) -> None:
+    for launcher in launchers.values():
+        launcher.graphs.clear()
+    launchers.clear()
 
 
 def record(run: Run) -> Run:

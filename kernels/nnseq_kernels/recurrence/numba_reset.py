@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.recurrence.numba_loop import Product, Rows
+from nnseq_kernels.recurrence.numba_zoneout import keep_and_part
 from nnseq_kernels.sigmoid import tanh_and_sigmoid
 
 
@@ -29,6 +30,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
         z_is_new: z is the weight of the candidate; else of the old state.
     """
     tanh, sigmoid = tanh_and_sigmoid(dtype)
+    keep, part = keep_and_part(dtype)
     one = dtype.type(1)
     # Where q_z stands: behind q_r in the first product, in the second, or nowhere.
     block, product = {"h": (1, 0), "tanh h": (0, 1), "nothing": (0, 0)}[z_sees]
@@ -55,7 +57,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             n = tanh(a_n[j] + q_n[j])
             w = z_[j] if z_is_new else one - z_[j]
             h = w * d_i[j] * n + (one - w) * h_prev[j]  # (1)
-            h_t[j] = z_h[j] * h_prev[j] + (one - z_h[j]) * h  # (2)
+            h_t[j] = keep(z_h[j], h_prev[j], h)  # (2)
             n_[j] = n
 
     @loop_jit(noalias=True)
@@ -67,7 +69,7 @@ def rows(dtype: Any, z_sees: Literal["h", "tanh h", "nothing"], z_is_new: bool) 
             dw, dn = dh_new * (d_i[j] * n - h_prev[j]), dh_new * w * d_i[j]  # (1)
             da_n[j] = dn * (one - n * n)
             da_z[j] = (dw if z_is_new else -dw) * z * (one - z)
-            dh[j] = z_h[j] * dh[j] + dh_new * (one - w)  # (2), (1): past the products
+            dh[j] = part(z_h[j], dh[j]) + dh_new * (one - w)  # (2), (1): past the products
 
     @loop_jit()
     def gates_left(a, q, h_prev, kept, left):  # type: ignore[no-untyped-def]

@@ -58,10 +58,29 @@ __device__ __forceinline__ F weight_at(
     return w ? w[(size_t)t * t_step + (size_t)at.b * b_step + at.j] : missing;
 }
 
-// Zoneout: z old + (1 - z) new.
-template <typename F> __device__ __forceinline__ F keep(F z, F old_value, F new_value)
+// Zoneout: z old + (1 - z) new. Without it, where z is NULL, the new value itself: 0 times an
+// infinite old value would be NaN.
+template <typename F>
+__device__ __forceinline__ F keep(
+    const F* z, int z_t_step, int z_b_step, int t, Column at, F old_value, F new_value)
 {
-    return z * old_value + (F(1) - z) * new_value;
+    if (!z) return new_value;
+    const F z_t = weight_at(z, z_t_step, z_b_step, t, at, F(0));
+    return z_t * old_value + (F(1) - z_t) * new_value;
+}
+
+// What of the gradient of a state goes to its old value, and to the new one.
+template <typename F> struct Kept {
+    F old_value, new_value;
+};
+
+template <typename F>
+__device__ __forceinline__ Kept<F> undo_keep(
+    const F* z, int z_t_step, int z_b_step, int t, Column at, F ds)
+{
+    if (!z) return {F(0), ds};
+    const F z_t = weight_at(z, z_t_step, z_b_step, t, at, F(0));
+    return {z_t * ds, (F(1) - z_t) * ds};
 }
 
 // The gradient of the state after step t: from above at t, and from step t+1 or the final state.
@@ -76,4 +95,54 @@ __device__ __forceinline__ F upstream(
     else
         g = dy_T ? dy_T[at.n] : F(0);
     return dy ? dy[at.now] + g : g;
+}
+
+// ---- gru_before and MUT1-3: the reset comes before the product ---------------------------------
+//
+//     s = r h_{t-1}                                                                         (a)
+//     n = tanh(a_n + q_n)                                                                   (b)
+//     h̃ = w d n + v h_{t-1}         w, v = z, 1 - z or the other way round                  (c)
+
+template <typename F> struct Mix {
+    F w, v, d, n;
+};
+
+// (c), zoneout and padding.  h: (T+1, B, H).
+template <typename F>
+__device__ __forceinline__ void put_state(
+    Mix<F> m, F* h, const F* z_h, int z_h_t, int z_h_b, const unsigned char* mask, int t,
+    Column at, int B, int H)
+{
+    const F h_prev = h[at.now];
+    const F h_new = m.w * m.d * m.n + m.v * h_prev;                                        // (c)
+    const F h_t = keep(z_h, z_h_t, z_h_b, t, at, h_prev, h_new);
+    h[at.now + (size_t)B * H] = counts(mask, t, at.b, B) ? h_t : h_prev;
+}
+
+// The gradients of a_n and of w, v taken to be 1 - w. They mean nothing at padded steps.
+template <typename F> struct MixGradients {
+    F da_n, dw;
+};
+
+// Undoes zoneout, (c) and (b), and writes dh_carry.
+template <typename F>
+__device__ __forceinline__ MixGradients<F> undo_state(
+    Mix<F> m, F h_prev, const F* z_h, int z_h_t, int z_h_b, bool counted, F dh_t, F* dh_carry,
+    int t, Column at)
+{
+    const Kept<F> to = undo_keep(z_h, z_h_t, z_h_b, t, at, dh_t);
+    const F dh_new = to.new_value, dn = dh_new * m.w * m.d;                                // (c)
+    dh_carry[at.n] = counted ? to.old_value + dh_new * m.v : dh_t;                         // (c)
+    return {dn * (F(1) - m.n * m.n), dh_new * (m.d * m.n - h_prev)};                  // (b), (c)
+}
+
+// Undoes (a) and r = σ(a_r): returns the gradient of a_r, 0 at padded steps; writes s again, for
+// the gradient of W_n, and adds to dh_carry.
+template <typename F>
+__device__ __forceinline__ F undo_reset(
+    F r, F h_prev, F ds, bool counted, F* dh_carry, F* s_all, Column at)
+{
+    s_all[at.now] = counted ? r * h_prev : F(0);
+    if (counted) dh_carry[at.n] += ds * r;
+    return counted ? ds * h_prev * r * (F(1) - r) : F(0);
 }

@@ -207,3 +207,18 @@ def test_gradients_that_are_no_number_arrive_where_the_reference_has_them(op, la
         if right is not None:
             np.testing.assert_array_equal(np.isnan(got[name]), np.isnan(right), err_msg=name)
             assert name in (*OUTPUTS[op], *CONSTANT) or np.isnan(right).any()
+
+
+@pytest.mark.parametrize("op", list(CELLS))
+def test_an_infinite_state_is_what_the_reference_makes_of_it(op):
+    inputs, options, doutputs = draw(op, variant_named(op, "plain"), 3, 2, 4)
+    arrays = named(op, inputs)
+    arrays["h0"][1, 2] = np.inf
+    if op == "elman":  # -1 · ∞ is 0 after relu: no 0 · ∞ may follow from zoneout that is not there
+        options["act"] = "relu"
+        arrays["W_hh"][:] = -np.abs(arrays["W_hh"]) - 0.1
+    got, expected = (
+        run(m, op, arrays.values(), options, doutputs) for m in (KERNELS[op], CELLS[op])
+    )
+    for name in ("h", "h_T"):
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-10, err_msg=name)
