@@ -63,7 +63,17 @@ def test_the_sequence_used_longest_ago_is_forgotten_first_and_its_memory_freed()
     gc.collect()
     assert {log.name for log in calls.made} == {"a", "c"}
     assert calls("a", "c") == ["replay", "replay"]
-    assert calls("b") == ["build b", "record", "replay"]  # it came before
+    with pytest.warns(RuntimeWarning, match="Set NNSEQ_CUDA_GRAPHS=3 or more"):
+        assert calls("b") == ["build b", "record", "replay"]  # it came before
+    assert calls("a", "b", "c") == [
+        "build a",
+        "record",
+        "replay",
+        "replay",
+        "build c",
+        "record",
+        "replay",
+    ]
     calls.graphs.clear()
     gc.collect()
     assert (len(calls.graphs), len(calls.made)) == (0, 0)
@@ -73,6 +83,20 @@ def test_what_came_once_is_forgotten_too() -> None:
     calls = Calls(limit=1)
     calls("a", *map(str, range(REMEMBERED)))
     assert calls("a") == ["build a", "run a"]
+
+
+def test_a_first_run_that_failed_does_not_count() -> None:
+    calls = Calls(limit=1)
+    log = calls.build("a")
+
+    def fails() -> None:
+        raise RuntimeError("no compiler")
+
+    log.run = fails  # type: ignore[method-assign]
+    _, run = calls.graphs.sequence("a", lambda: log, calls.record)
+    with pytest.raises(RuntimeError, match="no compiler"):
+        run()
+    assert calls("a", "a") == ["build a", "run a", "build a", "record", "replay"]
 
 
 def test_a_failed_recording_keeps_nothing() -> None:

@@ -48,7 +48,7 @@ def instances() -> Iterator[tuple[str, Any, str]]:
 @cache
 def made(dtype: str) -> dict[str, Kernel]:
     """Returns the kernels of one step, for float32 or float64."""
-    _, keep, weight_at, counts, one, zero = functions(dtype)
+    _, keep, undo_keep, _, counts, one, zero = functions(dtype)
     tanh = math.tanh
 
     @cuda.jit(device=True, inline="always")
@@ -67,7 +67,9 @@ def made(dtype: str) -> dict[str, Kernel]:
             return d if h_new > zero else zero
         return d
 
-    def elman_forward(a, q, z_h, mask, h, h_new, has_h_new, act, t):  # type: ignore[no-untyped-def]
+    def elman_forward(  # type: ignore[no-untyped-def]
+        a, q, z_h, mask, h, h_new, has_z_h, has_h_new, act, t
+    ):
         n = cuda.grid(1)
         B, H = q.shape
         if n >= B * H:
@@ -75,13 +77,13 @@ def made(dtype: str) -> dict[str, Kernel]:
         b, j = n // H, n % H
         h_prev = h[t, b, j]
         h_act = activate(act, a[t, b, j] + q[b, j])  # (1)
-        h_t = keep(weight_at(z_h, t, b, j), h_prev, h_act)  # (2)
+        h_t = keep(z_h, has_z_h, t, b, j, h_prev, h_act)  # (2)
         h[t + 1, b, j] = h_t if counts(mask, t, b) else h_prev
         if has_h_new:
             h_new[t, b, j] = h_act
 
     def elman_backward(  # type: ignore[no-untyped-def]
-        h, h_new, z_h, mask, dh, dh_T, dh_rec, dh_carry, dq, has_h_new, act, t
+        h, h_new, z_h, mask, dh, dh_T, dh_rec, dh_carry, dq, has_z_h, has_h_new, act, t
     ):
         n = cuda.grid(1)
         B, H = dh_carry.shape
@@ -91,10 +93,9 @@ def made(dtype: str) -> dict[str, Kernel]:
         is_last = t + 2 == h.shape[0]
         dh_t = dh[t % dh.shape[0], b, j]
         dh_t += dh_T[b, j] if is_last else dh_carry[b, j] + dh_rec[b, j]
-        z = weight_at(z_h, t, b, j)
+        dh_prev, dh_act = undo_keep(z_h, has_z_h, t, b, j, dh_t)  # (2)
         h_act = h_new[t, b, j] if has_h_new else h[t + 1, b, j]
-        da = undo_activate(act, (one - z) * dh_t, h_act)  # (2), (1)
-        dh_prev = z * dh_t  # (2)
+        da = undo_activate(act, dh_act, h_act)  # (1)
         if not counts(mask, t, b):
             da, dh_prev = zero, dh_t
         dq[t, b, j] = da

@@ -45,10 +45,12 @@ def instances() -> Iterator[tuple[str, Any, str]]:
 @cache
 def made(dtype: str) -> dict[str, Kernel]:
     """Returns the kernels of one step, for float32 or float64."""
-    sigmoid, keep, weight_at, counts, one, zero = functions(dtype)
+    sigmoid, keep, undo_keep, weight_at, counts, one, zero = functions(dtype)
     tanh = math.tanh
 
-    def gru_forward(a, q, b_hn, z_h, d_i, mask, h, gates, t):  # type: ignore[no-untyped-def]
+    def gru_forward(  # type: ignore[no-untyped-def]
+        a, q, b_hn, z_h, d_i, mask, h, gates, has_z_h, t
+    ):
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
         if n >= B * H:
@@ -60,13 +62,13 @@ def made(dtype: str) -> dict[str, Kernel]:
         m = q[b, 2 * H + j] + b_hn[j]  # (4)
         n_t = tanh(a[t, b, 2 * H + j] + r * m)  # (5)
         h_new = (one - z) * weight_at(d_i, t, b, j) * n_t + z * h_prev  # (6)
-        h_t = keep(weight_at(z_h, t, b, j), h_prev, h_new)  # (7)
+        h_t = keep(z_h, has_z_h, t, b, j, h_prev, h_new)  # (7)
         h[t + 1, b, j] = h_t if counts(mask, t, b) else h_prev
         gates[t, b, j], gates[t, b, H + j] = r, z
         gates[t, b, 2 * H + j], gates[t, b, 3 * H + j] = n_t, m
 
     def gru_backward(  # type: ignore[no-untyped-def]
-        h, gates, z_h, d_i, mask, dh, dh_T, dh_rec, dh_carry, dq, da, t
+        h, gates, z_h, d_i, mask, dh, dh_T, dh_rec, dh_carry, dq, da, has_z_h, t
     ):
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
@@ -79,9 +81,9 @@ def made(dtype: str) -> dict[str, Kernel]:
         h_prev = h[t, b, j]
         r, z = gates[t, b, j], gates[t, b, H + j]
         n_t, m = gates[t, b, 2 * H + j], gates[t, b, 3 * H + j]
-        d, zh = weight_at(d_i, t, b, j), weight_at(z_h, t, b, j)
+        d = weight_at(d_i, t, b, j)
 
-        dh_kept, dh_new = zh * dh_t, (one - zh) * dh_t  # (7)
+        dh_kept, dh_new = undo_keep(z_h, has_z_h, t, b, j, dh_t)  # (7)
         dz, dn = dh_new * (h_prev - d * n_t), dh_new * (one - z) * d  # (6)
         da_n = dn * (one - n_t * n_t)  # (5)
         dm, dr = da_n * r, da_n * m  # (5)

@@ -88,5 +88,5 @@ __global__ void __launch_bounds__(128) gru_before_gates_backward(
     if (at.n >= B * H) return;
     const bool counted = counts(mask, t, at.b, B);
     const F h_prev = h[at.now], r = gates[at.of(3, t, B, H)], ds_t = ds[at.n];
-    dq_rz[at.of(2, t, B, H)] = undo_reset(r, h_prev, ds_t, counted, dh_carry, s_all, at);// (4), (2)
+    dq_rz[at.of(2, t, B, H)] = undo_reset(r, h_prev, ds_t, counted, dh_carry, s_all, at);  // (4), (2)
 }

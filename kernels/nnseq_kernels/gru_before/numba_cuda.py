@@ -15,7 +15,13 @@ import numba.cuda
 from nnseq_kernels.gru_before.launch import CELL
 from nnseq_kernels.recurrence import cuda_loop, numba_steps
 from nnseq_kernels.recurrence.cuda_loop import Saved
-from nnseq_kernels.recurrence.numba_steps import Kernel, NumbaLauncher, functions, kernels
+from nnseq_kernels.recurrence.numba_steps import (
+    Kernel,
+    NumbaLauncher,
+    functions,
+    kernels,
+    reset_functions,
+)
 
 cuda: Any = numba.cuda  # untyped; kernels must call it by this name
 
@@ -44,7 +50,8 @@ def instances() -> Iterator[tuple[str, Any, str]]:
 @cache
 def made(dtype: str) -> dict[str, Kernel]:
     """Returns the kernels of one step, for float32 or float64."""
-    sigmoid, keep, weight_at, counts, one, zero = functions(dtype)
+    sigmoid, keep, undo_keep, weight_at, counts, one, zero = functions(dtype)
+    mix, undo_mix, undo_reset = reset_functions(dtype)
     tanh = math.tanh
 
     def gru_before_gates(a, q_rz, h, gates, s, t):  # type: ignore[no-untyped-def]
@@ -58,7 +65,7 @@ def made(dtype: str) -> dict[str, Kernel]:
         gates[t, b, j] = r
         s[b, j] = r * h[t, b, j]  # (4)
 
-    def gru_before_state(a, q_n, z_h, d_i, mask, h, gates, t):  # type: ignore[no-untyped-def]
+    def gru_before_state(a, q_n, z_h, d_i, mask, h, gates, has_z_h, t):  # type: ignore[no-untyped-def]
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
         if n >= B * H:
@@ -66,13 +73,13 @@ def made(dtype: str) -> dict[str, Kernel]:
         b, j = n // H, n % H
         h_prev, z = h[t, b, j], gates[t, b, H + j]
         n_t = tanh(a[t, b, 2 * H + j] + q_n[b, j])  # (5)
-        h_new = (one - z) * weight_at(d_i, t, b, j) * n_t + z * h_prev  # (6)
-        h_t = keep(weight_at(z_h, t, b, j), h_prev, h_new)  # (7)
+        h_new = mix(one - z, z, weight_at(d_i, t, b, j), n_t, h_prev)  # (6)
+        h_t = keep(z_h, has_z_h, t, b, j, h_prev, h_new)  # (7)
         h[t + 1, b, j] = h_t if counts(mask, t, b) else h_prev
         gates[t, b, 2 * H + j] = n_t
 
     def gru_before_state_backward(  # type: ignore[no-untyped-def]
-        h, gates, z_h, d_i, mask, dh, dh_T, dh_rec, dh_carry, dq_rz, dq_n, t
+        h, gates, z_h, d_i, mask, dh, dh_T, dh_rec, dh_carry, dq_rz, dq_n, has_z_h, t
     ):
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
@@ -83,13 +90,12 @@ def made(dtype: str) -> dict[str, Kernel]:
         dh_t = dh[t % dh.shape[0], b, j]
         dh_t += dh_T[b, j] if is_last else dh_carry[b, j] + dh_rec[b, j]
         h_prev, z, n_t = h[t, b, j], gates[t, b, H + j], gates[t, b, 2 * H + j]
-        d, zh = weight_at(d_i, t, b, j), weight_at(z_h, t, b, j)
+        d = weight_at(d_i, t, b, j)
 
-        dh_kept, dh_new = zh * dh_t, (one - zh) * dh_t  # (7)
-        dz, dn = dh_new * (h_prev - d * n_t), dh_new * (one - z) * d  # (6)
-        da_n = dn * (one - n_t * n_t)  # (5)
-        da_z = dz * z * (one - z)  # (3)
-        dh_prev = dh_kept + dh_new * z  # (7), (6)
+        dh_kept, dh_new = undo_keep(z_h, has_z_h, t, b, j, dh_t)  # (7)
+        da_n, dw, dh_mixed = undo_mix(one - z, z, d, n_t, h_prev, dh_new)  # (6), (5)
+        da_z = -dw * z * (one - z)  # (3)
+        dh_prev = dh_kept + dh_mixed  # (7), (6)
 
         if not counts(mask, t, b):
             da_n, da_z, dh_prev = zero, zero, dh_t
@@ -105,8 +111,7 @@ def made(dtype: str) -> dict[str, Kernel]:
             return
         b, j = n // H, n % H
         h_prev, r = h[t, b, j], gates[t, b, j]
-        dr, dh_prev, s = ds[b, j] * h_prev, ds[b, j] * r, r * h_prev  # (4)
-        da_r = dr * r * (one - r)  # (2)
+        da_r, dh_prev, s = undo_reset(r, h_prev, ds[b, j])  # (4), (2)
 
         if not counts(mask, t, b):
             da_r, dh_prev, s = zero, zero, zero

@@ -52,7 +52,7 @@ def instances() -> Iterator[tuple[str, Any, str]]:
 @cache
 def made(dtype: str) -> dict[str, Kernel]:
     """Returns the kernels of one step, for float32 or float64."""
-    sigmoid, keep, weight_at, counts, one, zero = functions(dtype)
+    sigmoid, keep, undo_keep, weight_at, counts, one, zero = functions(dtype)
     tanh = math.tanh
 
     @cuda.jit(device=True, inline="always")
@@ -62,8 +62,9 @@ def made(dtype: str) -> dict[str, Kernel]:
         return x
 
     def lstm_forward(  # type: ignore[no-untyped-def]
-        a, q, p, z_h, z_c, d_i, mask, h, c, gates, forget_bias, cell_clip, ogate_zoneout, t
-    ):
+        a, q, p, z_h, z_c, d_i, mask, h, c, gates, has_z_h, has_z_c, forget_bias, cell_clip,
+        ogate_zoneout, t,
+    ):  # fmt: skip
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
         if n >= B * H:
@@ -77,8 +78,8 @@ def made(dtype: str) -> dict[str, Kernel]:
         c_new = clip(f * c_prev + d * i * g, cell_clip)  # (5), (6)
         o = sigmoid(a[t, b, 3 * H + j] + q[b, 3 * H + j] + p[2, j] * c_new)  # (1), (7)
         h_new = o * tanh(c_new)  # (8)
-        c_t = keep(weight_at(z_c, t, b, j), c_prev, c_new)  # (9)
-        h_t = keep(weight_at(z_h, t, b, j), h_prev, h_new)  # (10)
+        c_t = keep(z_c, has_z_c, t, b, j, c_prev, c_new)  # (9)
+        h_t = keep(z_h, has_z_h, t, b, j, h_prev, h_new)  # (10)
         if ogate_zoneout:
             h_t = d * h_t + (one - d) * f * h_prev  # (11)
         if not counts(mask, t, b):
@@ -89,7 +90,7 @@ def made(dtype: str) -> dict[str, Kernel]:
 
     def lstm_backward(  # type: ignore[no-untyped-def]
         h, c, gates, p, z_h, z_c, d_i, mask, dh, dc, dh_T, dc_T, dh_rec, dh_carry, dc_carry, dq,
-        dp_b, has_dp_b, cell_clip, ogate_zoneout, t,
+        dp_b, has_z_h, has_z_c, has_dp_b, cell_clip, ogate_zoneout, t,
     ):  # fmt: skip
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
@@ -103,7 +104,7 @@ def made(dtype: str) -> dict[str, Kernel]:
         h_prev, c_prev = h[t, b, j], c[t, b, j]
         i, f = gates[t, b, j], gates[t, b, H + j]
         g, o = gates[t, b, 2 * H + j], gates[t, b, 3 * H + j]
-        d, z, zc = weight_at(d_i, t, b, j), weight_at(z_h, t, b, j), weight_at(z_c, t, b, j)
+        d = weight_at(d_i, t, b, j)
         c_raw = f * c_prev + d * i * g  # (5) again: cheaper than to keep
         c_new = clip(c_raw, cell_clip)  # (6)
         tanh_c = tanh(c_new)
@@ -111,8 +112,9 @@ def made(dtype: str) -> dict[str, Kernel]:
         df, dh_prev, dh_kept = zero, zero, dh_t
         if ogate_zoneout:  # (11)
             df, dh_prev, dh_kept = (one - d) * h_prev * dh_t, (one - d) * f * dh_t, d * dh_t
-        dh_prev, dh_new = dh_prev + z * dh_kept, (one - z) * dh_kept  # (10)
-        dc_prev, dc_new = zc * dc_t, (one - zc) * dc_t  # (9)
+        dh_old, dh_new = undo_keep(z_h, has_z_h, t, b, j, dh_kept)  # (10)
+        dh_prev += dh_old
+        dc_prev, dc_new = undo_keep(z_c, has_z_c, t, b, j, dc_t)  # (9)
         do, dc_new = dh_new * tanh_c, dc_new + dh_new * o * (one - tanh_c * tanh_c)  # (8)
         da_o = do * o * (one - o)  # (7)
         dc_raw = dc_new + da_o * p[2, j]  # (7)

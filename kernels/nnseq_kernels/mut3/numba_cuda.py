@@ -15,7 +15,13 @@ import numba.cuda
 from nnseq_kernels.mut3.launch import CELL
 from nnseq_kernels.recurrence import cuda_loop, numba_steps
 from nnseq_kernels.recurrence.cuda_loop import Saved
-from nnseq_kernels.recurrence.numba_steps import Kernel, NumbaLauncher, functions, kernels
+from nnseq_kernels.recurrence.numba_steps import (
+    Kernel,
+    NumbaLauncher,
+    functions,
+    kernels,
+    reset_functions,
+)
 
 cuda: Any = numba.cuda  # untyped; kernels must call it by this name
 
@@ -44,7 +50,8 @@ def instances() -> Iterator[tuple[str, Any, str]]:
 @cache
 def made(dtype: str) -> dict[str, Kernel]:
     """Returns the kernels of one step, for float32 or float64."""
-    sigmoid, keep, weight_at, counts, one, zero = functions(dtype)
+    sigmoid, keep, undo_keep, _, counts, one, zero = functions(dtype)
+    mix, undo_mix, undo_reset = reset_functions(dtype)
     tanh = math.tanh
 
     def mut3_gates(a, q_r, h, gates, s, tanh_h, t):  # type: ignore[no-untyped-def]
@@ -58,7 +65,7 @@ def made(dtype: str) -> dict[str, Kernel]:
         s[b, j] = r * h[t, b, j]  # (3)
         tanh_h[b, j] = tanh(h[t, b, j])  # (2)
 
-    def mut3_state(a, q_z, q_n, z_h, mask, h, gates, t):  # type: ignore[no-untyped-def]
+    def mut3_state(a, q_z, q_n, z_h, mask, h, gates, has_z_h, t):  # type: ignore[no-untyped-def]
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
         if n >= B * H:
@@ -67,14 +74,14 @@ def made(dtype: str) -> dict[str, Kernel]:
         h_prev = h[t, b, j]
         z = sigmoid(a[t, b, H + j] + q_z[b, j])  # (2)
         n_t = tanh(a[t, b, 2 * H + j] + q_n[b, j])  # (4)
-        h_new = z * n_t + (one - z) * h_prev  # (5)
-        h_t = keep(weight_at(z_h, t, b, j), h_prev, h_new)  # (6)
+        h_new = mix(z, one - z, one, n_t, h_prev)  # (5)
+        h_t = keep(z_h, has_z_h, t, b, j, h_prev, h_new)  # (6)
         h[t + 1, b, j] = h_t if counts(mask, t, b) else h_prev
         gates[t, b, H + j] = z
         gates[t, b, 2 * H + j] = n_t
 
     def mut3_state_backward(  # type: ignore[no-untyped-def]
-        h, gates, z_h, mask, dh, dh_T, dh_rec, dh_carry, dq_z, dq_n, t
+        h, gates, z_h, mask, dh, dh_T, dh_rec, dh_carry, dq_z, dq_n, has_z_h, t
     ):
         n = cuda.grid(1)
         B, H = h.shape[1], h.shape[2]
@@ -85,13 +92,11 @@ def made(dtype: str) -> dict[str, Kernel]:
         dh_t = dh[t % dh.shape[0], b, j]
         dh_t += dh_T[b, j] if is_last else dh_carry[b, j] + dh_rec[b, j]
         h_prev, z, n_t = h[t, b, j], gates[t, b, H + j], gates[t, b, 2 * H + j]
-        zh = weight_at(z_h, t, b, j)
 
-        dh_kept, dh_new = zh * dh_t, (one - zh) * dh_t  # (6)
-        dz, dn = dh_new * (n_t - h_prev), dh_new * z  # (5)
-        da_n = dn * (one - n_t * n_t)  # (4)
-        da_z = dz * z * (one - z)  # (2)
-        dh_prev = dh_kept + dh_new * (one - z)  # (6), (5)
+        dh_kept, dh_new = undo_keep(z_h, has_z_h, t, b, j, dh_t)  # (6)
+        da_n, dw, dh_mixed = undo_mix(z, one - z, one, n_t, h_prev, dh_new)  # (5), (4)
+        da_z = dw * z * (one - z)  # (2)
+        dh_prev = dh_kept + dh_mixed  # (6), (5)
 
         if not counts(mask, t, b):
             da_n, da_z, dh_prev = zero, zero, dh_t
@@ -107,10 +112,9 @@ def made(dtype: str) -> dict[str, Kernel]:
             return
         b, j = n // H, n % H
         h_prev, r = h[t, b, j], gates[t, b, j]
-        dr, dh_prev, s = ds[b, j] * h_prev, ds[b, j] * r, r * h_prev  # (3)
+        da_r, dh_prev, s = undo_reset(r, h_prev, ds[b, j])  # (3), (1)
         tanh_prev = tanh(h_prev)
         dh_prev += dtanh_h[b, j] * (one - tanh_prev * tanh_prev)  # (2)
-        da_r = dr * r * (one - r)  # (1)
 
         if not counts(mask, t, b):
             da_r, dh_prev, s = zero, zero, zero

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 import weakref
 from collections import OrderedDict
 from typing import Any
@@ -44,7 +43,8 @@ def graph_launcher() -> Launcher:
     cuda = plain.xp.cuda
     if not hasattr(_thread, "kept"):
         _thread.kept = Kept()
-    launcher = _thread.kept.launcher(plain, cuda.runtime.getDevice(), cuda.get_current_stream().ptr)
+    kept: Kept = _thread.kept
+    launcher = kept.launcher(plain, cuda.runtime.getDevice(), cuda.get_current_stream().ptr)
     launcher.graphs.limit = int(wanted)
     return launcher
 
@@ -59,40 +59,19 @@ class Kept:
 
     def __init__(self) -> None:
         self._launchers: OrderedDict[tuple[int, int], Launcher] = OrderedDict()
-        self._dropped: set[tuple[int, int]] = set()
-        self._has_warned = False
         weakref.finalize(self, _clear, self._launchers).atexit = False
 
     def launcher(self, plain: Launcher, device: int, stream: int) -> Launcher:
-        """Returns the launcher of this device and stream, made of the plain one if it is new.
-
-        Warns:
-            RuntimeWarning: once, when a stream comes back whose launcher was dropped.
-        """
+        """Returns the launcher of this device and stream, made of the plain one if it is new."""
         key = device, stream
         if key not in self._launchers:
-            if key in self._dropped:
-                self._warn()
             while len(self._launchers) >= STREAMS:
-                dropped, launcher = self._launchers.popitem(last=False)
-                launcher.graphs.clear()
-                self._dropped.add(dropped)
+                _, dropped = self._launchers.popitem(last=False)
+                dropped.graphs.clear()
             multiply = Cublas(plain.xp).multiply
             self._launchers[key] = Launcher(plain.xp, plain.load, multiply, record, Graphs())
         self._launchers.move_to_end(key)
         return self._launchers[key]
-
-    def _warn(self) -> None:
-        if self._has_warned:
-            return
-        self._has_warned = True
-        warnings.warn(
-            f"a thread runs recurrences on {len(self._dropped | self._launchers.keys())} streams "
-            f"in turn, and keeps CUDA graphs for {STREAMS}: those of the others are recorded anew "
-            f"each time, which is slow. Use fewer streams in a thread, or set {VARIABLE}=0",
-            RuntimeWarning,
-            stacklevel=2,
-        )
 
 
 _thread = threading.local()  # .kept: Kept

@@ -2,8 +2,9 @@
 
 A step is launched when it is its turn: this is the version to read, and the one for where CuPy's
 compiler is not at hand. cupy_raw.py is the fast one. Numba passes no None: what is missing is an
-array of ones (mask, d_i) or zeros (all else), of length 1 where it would have T or B entries; where
-that does not say enough, a kernel takes `has_x`.
+array of ones (mask, d_i) or zeros (all else), of length 1 along T, and in the weights z_h, z_c, d_i
+also along B: a mask is (1, B), dh is (1, B, H), dh_T is (B, H) in full. Where that does not say
+enough, a kernel takes `has_x`: 0 times infinity is NaN.
 """
 
 from __future__ import annotations
@@ -136,7 +137,8 @@ class Functions(NamedTuple):
     """Device functions for one dtype: constants have it, or Numba would compute in float64."""
 
     sigmoid: Any  # σ(x) = ½ + ½ tanh(x / 2), which overflows nowhere
-    keep: Any  # z old + (1 - z) new
+    keep: Any  # (z, has_z, t, b, j, old, new): z old + (1 - z) new; without z new itself
+    undo_keep: Any  # (z, has_z, t, b, j, ds): the gradients of old and new
     weight_at: Any  # w[t, b, j] of w (T | 1, B | 1, H)
     counts: Any  # whether step t of sequence b does
     one: Any
@@ -147,22 +149,65 @@ class Functions(NamedTuple):
 def functions(dtype: str) -> Functions:
     """Returns the device functions for float32 or float64."""
     number = np.dtype(dtype).type
-    half, one = number(0.5), number(1)
+    half, one, zero = number(0.5), number(1), number(0)
 
     @cuda.jit(device=True, inline="always")
     def sigmoid(x):  # type: ignore[no-untyped-def]
         return half + half * math.tanh(half * x)
 
     @cuda.jit(device=True, inline="always")
-    def keep(z, old, new):  # type: ignore[no-untyped-def]
-        return z * old + (one - z) * new
-
-    @cuda.jit(device=True, inline="always")
     def weight_at(w, t, b, j):  # type: ignore[no-untyped-def]
         return w[t % w.shape[0], b % w.shape[1], j]
+
+    @cuda.jit(device=True, inline="always")
+    def keep(z, has_z, t, b, j, old, new):  # type: ignore[no-untyped-def]
+        if not has_z:
+            return new
+        z_t = weight_at(z, t, b, j)
+        return z_t * old + (one - z_t) * new
+
+    @cuda.jit(device=True, inline="always")
+    def undo_keep(z, has_z, t, b, j, ds):  # type: ignore[no-untyped-def]
+        if not has_z:
+            return zero, ds
+        z_t = weight_at(z, t, b, j)
+        return z_t * ds, (one - z_t) * ds
 
     @cuda.jit(device=True, inline="always")
     def counts(mask, t, b):  # type: ignore[no-untyped-def]
         return mask[t % mask.shape[0], b % mask.shape[1]] != 0
 
-    return Functions(sigmoid, keep, weight_at, counts, one, number(0))
+    return Functions(sigmoid, keep, undo_keep, weight_at, counts, one, zero)
+
+
+class ResetFunctions(NamedTuple):
+    """Device functions of gru_before and MUT1-3, where the reset comes before the product.
+
+    s = r h_{t-1}                                                                 (a)
+    n = tanh(a_n + q_n)                                                           (b)
+    h̃ = w d n + v h_{t-1}         w, v = z, 1 - z or the other way round          (c)
+    """
+
+    mix: Any  # (w, v, d, n, h_prev): (c)
+    undo_mix: Any  # (w, v, d, n, h_prev, dh_new): gradients of a_n, of w with v = 1 - w, of h_prev
+    undo_reset: Any  # (r, h_prev, ds): the gradients of a_r and h_prev by (a), r = σ(a_r); and s
+
+
+@cache
+def reset_functions(dtype: str) -> ResetFunctions:
+    """Returns these device functions for float32 or float64."""
+    one = np.dtype(dtype).type(1)
+
+    @cuda.jit(device=True, inline="always")
+    def mix(w, v, d, n, h_prev):  # type: ignore[no-untyped-def]
+        return w * d * n + v * h_prev
+
+    @cuda.jit(device=True, inline="always")
+    def undo_mix(w, v, d, n, h_prev, dh_new):  # type: ignore[no-untyped-def]
+        return dh_new * w * d * (one - n * n), dh_new * (d * n - h_prev), dh_new * v
+
+    @cuda.jit(device=True, inline="always")
+    def undo_reset(r, h_prev, ds):  # type: ignore[no-untyped-def]
+        return ds * h_prev * r * (one - r), ds * r, r * h_prev
+
+    return ResetFunctions(mix, undo_mix, undo_reset)

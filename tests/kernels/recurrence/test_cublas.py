@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import subprocess
 import sys
 from itertools import product
@@ -49,6 +50,7 @@ def library(tmp_path_factory: Any) -> Any:
 
 @pytest.fixture
 def ours(library: Any) -> Any:
+    gc.collect()  # what earlier tests made is destroyed now
     library.forget_calls()
     cupy = SimpleNamespace(
         empty=lambda size, dtype: as_device(np.empty(size, dtype)),
@@ -110,8 +112,11 @@ def test_the_workspace_is_set_again_after_every_change_of_stream(ours: Any, libr
 def test_tf32_follows_cupys_variable(ours: Any, library: Any, monkeypatch: Any) -> None:
     assert calls(library) == ["create"]
     monkeypatch.setenv("CUPY_TF32", "1")
-    Cublas(ours.cupy, library)
+    other = Cublas(ours.cupy, library)
     assert calls(library) == ["create", "math"]
+    del other
+    gc.collect()
+    assert calls(library) == ["destroy"]
 
 
 def test_what_cublas_or_the_shapes_refuse_is_named(ours: Any) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,9 +60,8 @@ def cupy(monkeypatch: Any) -> Any:
     )
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(cuda_graphs, "Cublas", lambda module: SimpleNamespace(multiply=None))
-    cuda_graphs._kept_launcher.cache_clear()
-    yield fake
-    cuda_graphs._kept_launcher.cache_clear()
+    monkeypatch.setattr(cuda_graphs, "_thread", threading.local())
+    return fake
 
 
 def test_recording_captures_on_a_stream_of_its_own_and_replays_on_the_current_one(
@@ -105,6 +106,25 @@ def test_each_device_and_stream_has_a_launcher_of_its_own(cupy: Any) -> None:
     launchers = (first, second, third)
     assert len({id(x.graphs) for x in launchers}) == 3
     assert len({id(x) for x in launchers}) == 3
+    other_thread = ThreadPoolExecutor(1).submit(cuda_graphs.graph_launcher).result()
+    assert other_thread is not third
+
+
+def test_of_many_streams_the_one_used_longest_ago_gives_up_its_graphs(cupy: Any) -> None:
+    first = cuda_graphs.graph_launcher()
+    sequence = SimpleNamespace(run=lambda: None)
+    for _ in range(2):
+        _, run_it = first.graphs.sequence("a", lambda: sequence, lambda run: run)
+        run_it()
+    assert len(first.graphs) == 1
+    for cupy.stream in range(1, cuda_graphs.STREAMS):
+        cuda_graphs.graph_launcher()
+    assert len(first.graphs) == 1
+    cupy.stream = cuda_graphs.STREAMS
+    cuda_graphs.graph_launcher()
+    assert len(first.graphs) == 0
+    cupy.stream = 0
+    assert cuda_graphs.graph_launcher() is not first
 
 
 def test_the_variable_switches_graphs_off(cupy: Any, monkeypatch: Any) -> None:
@@ -112,9 +132,12 @@ def test_the_variable_switches_graphs_off(cupy: Any, monkeypatch: Any) -> None:
     plain: Launcher = cuda_graphs.graph_launcher()
     assert plain.record is None
     assert plain.multiply is None
-    monkeypatch.setenv("NNSEQ_CUDA_GRAPHS", "no")
-    with pytest.raises(ValueError, match="NNSEQ_CUDA_GRAPHS is 'no', expected 0 or 1"):
-        cuda_graphs.graph_launcher()
+    monkeypatch.setenv("NNSEQ_CUDA_GRAPHS", "3")
+    assert cuda_graphs.graph_launcher().graphs.limit == 3
+    for wrong in ("no", "-1", "1.5", ""):
+        monkeypatch.setenv("NNSEQ_CUDA_GRAPHS", wrong)
+        with pytest.raises(ValueError, match=f"NNSEQ_CUDA_GRAPHS is '{wrong}', expected the numb"):
+            cuda_graphs.graph_launcher()
 
 
 # ---- on a GPU ------------------------------------------------------------------------------------
@@ -134,7 +157,7 @@ def compare(cupy: Any, op: str, label: str, seed: int, **sizes: int) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("graphs", ["1", "0"])
+@pytest.mark.parametrize("graphs", ["16", "0"])
 @pytest.mark.parametrize("label", ["plain", "all fresh"])
 @every_cell
 def test_replays_with_other_values_on_a_gpu(

@@ -188,12 +188,19 @@ def test_a_number_that_is_none_stays_from_there_on_and_in_its_sequence(op, dtype
         assert np.isnan(got["h_T"][b]).all()
         for name, y in got.items():
             if y is not None:
-                np.testing.assert_array_equal(np.isnan(y), np.isnan(right[name]), err_msg=name)
+                assert_no_number_only_where(right[name], y, name)
         others = [0, 2]
         for name in OUTPUTS[op]:
             np.testing.assert_array_equal(
                 got[name].take(others, -2), clean[name].take(others, -2), err_msg=name
             )
+
+
+def assert_no_number_only_where(right, y, name):
+    """NaN is where the reference has it, but for 0 · NaN: a weight of 0 lets nothing through."""
+    extra = np.isnan(y) & ~np.isnan(right)
+    assert not extra.any(), f"{name}: NaN where the reference has a number"
+    assert np.isnan(y).any() == np.isnan(right).any(), name
 
 
 @pytest.mark.parametrize("label", ["plain", "all fresh", "all per unit"])
@@ -205,8 +212,8 @@ def test_gradients_that_are_no_number_arrive_where_the_reference_has_them(op, la
     got, expected = (run(m, op, inputs, options, doutputs) for m in (KERNELS[op], CELLS[op]))
     for name, right in expected.items():
         if right is not None:
-            np.testing.assert_array_equal(np.isnan(got[name]), np.isnan(right), err_msg=name)
-            assert name in (*OUTPUTS[op], *CONSTANT) or np.isnan(right).any()
+            assert_no_number_only_where(right, got[name], name)
+            assert name in (*OUTPUTS[op], *CONSTANT) or np.isnan(got[name]).any()
 
 
 @pytest.mark.parametrize("op", list(CELLS))
@@ -217,8 +224,9 @@ def test_an_infinite_state_is_what_the_reference_makes_of_it(op):
     if op == "elman":  # -1 · ∞ is 0 after relu: no 0 · ∞ may follow from zoneout that is not there
         options["act"] = "relu"
         arrays["W_hh"][:] = -np.abs(arrays["W_hh"]) - 0.1
-    got, expected = (
-        run(m, op, arrays.values(), options, doutputs) for m in (KERNELS[op], CELLS[op])
-    )
+    with np.errstate(invalid="ignore"):  # ∞ - ∞ in the reference's sums
+        got, expected = (
+            run(m, op, arrays.values(), options, doutputs) for m in (KERNELS[op], CELLS[op])
+        )
     for name in ("h", "h_T"):
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-10, err_msg=name)
