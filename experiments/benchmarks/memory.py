@@ -1,10 +1,11 @@
-"""Peak memory of one step, in a process of its own.
+"""Peak memory of a few steps, in a process of its own, which keeps freed memory as in the timing.
 
     python -m benchmarks.memory '{"case": ..., "who": ..., ...}'
 
 On the CPU: the growth of resident memory from after the imports and a warm-up at a tiny shape to
-the highest point while the inputs are drawn and one step runs (VmHWM of /proc/self/status). On a
-GPU: the bytes that the library's pool took from the device.
+the highest point while the inputs are drawn and the steps run (VmHWM of /proc/self/status). On a
+GPU: the bytes that the library's pool took from the device for the inputs and the steps; the second
+step may record a CUDA graph with arrays of its own.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.case import Case, Prepare, Shape
-from benchmarks.worker import command
+from benchmarks.case import Case, Prepare, Shape, Step
+from benchmarks.worker import WARM_UP, command, keep_freed_memory_if
 
 STATUS = Path("/proc/self/status")
+STEPS = WARM_UP + 1
 
 
-def peak_bytes(case: Case, shape: Shape, who: str, device: str, threads: int) -> int | None:
+def peak_bytes(
+    case: Case, shape: Shape, who: str, device: str, threads: int, kept: str | None
+) -> int | None:
     """Measure "ours" or a peer in a new process; None where the system does not tell.
 
     Raises:
@@ -29,7 +33,8 @@ def peak_bytes(case: Case, shape: Shape, who: str, device: str, threads: int) ->
     """
     if device == "cpu" and not STATUS.exists():
         return None
-    task = {"case": case.name, "shape": shape, "who": who, "device": device, "threads": threads}
+    task = {"case": case.name, "shape": shape, "who": who, "device": device}
+    task |= {"threads": threads, "kept": kept}
     arguments, environment = command("memory", task)
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -45,6 +50,7 @@ def main(text: str) -> None:
 
     task = json.loads(text)
     threads.before_imports(task["threads"])
+    keep_freed_memory_if(task["kept"], task["who"])
     (case,) = chosen([task["case"]])
     shape, prepare = Shape(*task["shape"]), case.runner(task["who"])
     prepare(case.draw(case.quick_shapes[0], 0), task["device"])()
@@ -57,10 +63,14 @@ def main(text: str) -> None:
 def _resident_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
     before = _status("VmRSS")
     _forget_peak()
-    results = prepare(case.draw(shape, 1), "cpu")()
-    peak = _status("VmHWM")
-    del results
-    return peak - before
+    _run_steps(prepare(case.draw(shape, 1), "cpu"))
+    return _status("VmHWM") - before
+
+
+def _run_steps(step: Step) -> None:
+    for _ in range(STEPS):
+        results = step()
+        del results  # a training step's results are gone before the next
 
 
 def _forget_peak() -> None:
@@ -77,16 +87,18 @@ def _status(key: str) -> int:
 
 
 def _cuda_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
+    before = _taken_from_the_device()
+    _run_steps(prepare(case.draw(shape, 1), "cuda"))
+    return _taken_from_the_device() - before
+
+
+def _taken_from_the_device() -> int:
+    """Bytes that CuPy's and PyTorch's pools hold; a pool grows and keeps, so it is their peak."""
     from nnseq.backend import device_module
 
-    pool = device_module("cuda").get_default_memory_pool()
-    before = pool.total_bytes()
-    results = prepare(case.draw(shape, 1), "cuda")()
-    taken = pool.total_bytes() - before  # a pool grows and keeps, so this is its peak
-    if torch := sys.modules.get("torch"):
-        taken += torch.cuda.max_memory_reserved()
-    del results
-    return int(taken)
+    torch = sys.modules.get("torch")
+    ours = device_module("cuda").get_default_memory_pool().total_bytes()
+    return int(ours + (torch.cuda.memory_reserved() if torch else 0))
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def peak(case: Case, shape: Shape, who: str, options: argparse.Namespace) -> int
     """Peak bytes, unless --no_memory."""
     if options.no_memory:
         return None
-    return memory.peak_bytes(case, shape, who, options.device, options.threads)
+    return memory.peak_bytes(case, shape, who, options.device, options.threads, options.kept)
 
 
 class _Parser(argparse.ArgumentParser):

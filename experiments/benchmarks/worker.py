@@ -91,8 +91,7 @@ def main(text: str) -> None:
 
     task = json.loads(text)
     threads.before_imports(task["threads"])
-    if task["kept"] == "both" or (task["kept"] == "ours" and task["who"] in OWN_CODE):
-        keep_freed_memory()
+    keep_freed_memory_if(task["kept"], task["who"])
     (case,) = chosen([task["case"]])
     step = case.runner(task["who"])(case.draw(Shape(*task["shape"]), 0), task["device"])
     with threads.pinned(task["threads"]):
@@ -101,6 +100,15 @@ def main(text: str) -> None:
         print(0.0, flush=True)
         for _ in sys.stdin:
             print(seconds_of(step), flush=True)
+
+
+def keep_freed_memory_if(kept: str | None, who: str) -> None:
+    """Let this process keep freed memory if `kept` says so: "ours", "both" or "none".
+
+    None, on a GPU, is as "none".
+    """
+    if kept == "both" or (kept == "ours" and who in OWN_CODE):
+        keep_freed_memory()
 
 
 def seconds_of(step: Step) -> float:

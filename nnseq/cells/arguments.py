@@ -14,13 +14,17 @@ WEIGHT = "(T | 1, B | 1, H) or None"  # of zoneout and of input-gate dropout
 MASK = "(T, B) or None"
 
 
-def check_arrays(op: str, **arrays: tuple[Any, str]) -> None:
+def check_arrays(
+    op: str, *, sizes_of: tuple[str, ...] = ("h0",), **arrays: tuple[Any, str]
+) -> None:
     """Refuse arrays that do not fit each other.
 
     Args:
         op: the cell's name, for messages.
-        arrays: name=(array, shape), in the order of the inputs. T is that of `a`, B and H are
-            those of `h0`. None passes where the shape ends in "or None".
+        sizes_of: the arrays whose shapes say what the letters mean, but for T, which is that of
+            `a`: B and H are those of `h0`.
+        arrays: name=(array, shape), in the order of the inputs. None passes where the shape ends
+            in "or None".
 
     Raises:
         TypeError: no array; dtypes other than one float dtype for all but the mask; two devices.
@@ -35,13 +39,17 @@ def check_arrays(op: str, **arrays: tuple[Any, str]) -> None:
                 f"{op}: {name} is a {type(array).__name__}, expected an array or a Tensor"
             )
         given[name] = array, _axes(shape.removesuffix(" or None"))
-    for name in ("a", "h0"):
+    for name in ("a", *sizes_of):
         array, axes = given[name]
         if array.ndim != len(axes):
             raise ValueError(f"{op}: {name} has shape {array.shape}, expected {arrays[name][1]}")
-    T, (B, H) = given["a"][0].shape[0], given["h0"][0].shape
+    sizes, reasons = {"T": given["a"][0].shape[0]}, [f"a has T = {given['a'][0].shape[0]}"]
+    for name in sizes_of:
+        array, axes = given[name]
+        sizes = dict(zip(axes, array.shape, strict=True)) | sizes
+        reasons.append(f"{name} has {arrays[name][1]} = {tuple(array.shape)}")
     for name, (array, axes) in given.items():
-        _check_shape(op, name, array, axes, {"T": T, "B": B, "H": H})
+        _check_shape(op, name, array, axes, sizes, " and ".join(reasons))
     _check_dtypes(op, {name: array.dtype for name, (array, _) in given.items() if name != "mask"})
     if "mask" in given and given["mask"][0].dtype.kind not in "biuf":
         raise TypeError(
@@ -80,7 +88,9 @@ def _axes(shape: str) -> list[str]:
     return shape.strip("(,)").split(", ")
 
 
-def _check_shape(op: str, name: str, array: Array, axes: list[str], sizes: dict[str, int]) -> None:
+def _check_shape(
+    op: str, name: str, array: Array, axes: list[str], sizes: dict[str, int], reasons: str
+) -> None:
     def length(side: str) -> int:  # "H", "4H" or "3"
         return int(side) if side.isdigit() else int(side[:-1] or 1) * sizes[side[-1]]
 
@@ -91,8 +101,7 @@ def _check_shape(op: str, name: str, array: Array, axes: list[str], sizes: dict[
         numbers = ", ".join(" | ".join(map(str, sides)) for sides in expected)
         raise ValueError(
             f"{op}: {name} has shape {tuple(array.shape)}, expected ({', '.join(axes)}{comma}) = "
-            f"({numbers}{comma}) because a has T = {sizes['T']} and h0 has (B, H) = "
-            f"({sizes['B']}, {sizes['H']})"
+            f"({numbers}{comma}) because {reasons}"
         )
 
 

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nnseq.backend import Array, array_module, device_of
-from nnseq.cells.arguments import check_number, steps_that_count
+from nnseq.backend import Array, array_module
+from nnseq.cells.arguments import MASK, STATE, WEIGHT, check_arrays, check_number, steps_that_count
 from nnseq.cells.lstm import clip, undo_clip
 from nnseq.cells.lstm_gates import gates, undo_gates
 from nnseq.cells.recurrence import (
@@ -38,7 +38,7 @@ from nnseq.cells.recurrence import (
     zoneout,
 )
 from nnseq.fused import fused_op
-from nnseq.tape import FLOATS, sum_over
+from nnseq.tape import sum_over
 
 
 class Saved(NamedTuple):
@@ -164,68 +164,25 @@ def prepare(
     proj_clip: float = 0.0,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Refuse what does not fit; bring the mask to bool."""
-    arrays = {"a": a, "W_hh": W_hh, "W_hr": W_hr, "h0": h0, "c0": c0}
-    arrays |= {k: x for k, x in {"p": p, "z_h": z_h, "z_c": z_c}.items() if x is not None}
-    check_dtypes(arrays, mask)
-    for name, ndim, letters in (("a", 3, "(T, B, 4H)"), ("W_hr", 2, "(H, P)")):
-        if arrays[name].ndim != ndim:
-            raise ValueError(
-                f"lstm_projection: {name} has shape {arrays[name].shape}, expected {letters}"
-            )
-    check_shapes(arrays if mask is None else arrays | {"mask": mask}, *a.shape[:2], *W_hr.shape)
+    check_arrays(
+        "lstm_projection",
+        sizes_of=("h0", "c0"),
+        a=(a, "(T, B, 4H)"),
+        W_hh=(W_hh, "(P, 4H)"),
+        W_hr=(W_hr, "(H, P)"),
+        h0=(h0, "(B, P)"),
+        c0=(c0, STATE),
+        p=(p, "(3, H) or None"),
+        z_h=(z_h, "(T | 1, B | 1, P) or None"),
+        z_c=(z_c, WEIGHT),
+        mask=(mask, MASK),
+    )
     options = {
         "forget_bias": check_number("lstm_projection", "forget_bias", forget_bias),
         "cell_clip": check_number("lstm_projection", "cell_clip", cell_clip, 0.0),
         "proj_clip": check_number("lstm_projection", "proj_clip", proj_clip, 0.0),
     }
     return (a, W_hh, W_hr, h0, c0, p, z_h, z_c, steps_that_count(mask)), options
-
-
-def check_dtypes(arrays: dict[str, Any], mask: Any) -> None:
-    """Refuse what is no array, dtypes other than one float dtype, and two devices."""
-    for name, array in (arrays if mask is None else arrays | {"mask": mask}).items():
-        if not hasattr(array, "dtype"):
-            raise TypeError(
-                f"lstm_projection: {name} is a {type(array).__name__}, expected an array or a "
-                f"Tensor"
-            )
-        if device_of(array) != device_of(arrays["a"]):
-            raise TypeError(
-                f"lstm_projection: {name} is on {device_of(array)!r} and a on "
-                f"{device_of(arrays['a'])!r}, expected one device; use to_device"
-            )
-    if mask is not None and mask.dtype.kind not in "biuf":
-        raise TypeError(
-            f"lstm_projection: mask is {mask.dtype}, expected bool, whole numbers or floats"
-        )
-    dtypes = [array.dtype for array in arrays.values()]
-    if dtypes[0] not in FLOATS or len(set(dtypes)) > 1:
-        raise TypeError(
-            f"lstm_projection: {', '.join(arrays)} have dtypes {', '.join(map(str, dtypes))}, "
-            f"expected float32 for all or float64 for all"
-        )
-
-
-def check_shapes(arrays: dict[str, Any], T: int, B: int, H: int, P: int) -> None:
-    """Refuse shapes that do not fit: unlike elsewhere, h and c differ in width."""
-    letters: dict[str, tuple[str, list[tuple[int, ...]]]] = {
-        "a": ("(T, B, 4H)", [(T, B, 4 * H)]),
-        "W_hh": ("(P, 4H)", [(P, 4 * H)]),
-        "W_hr": ("(H, P)", [(H, P)]),
-        "h0": ("(B, P)", [(B, P)]),
-        "c0": ("(B, H)", [(B, H)]),
-        "p": ("(3, H)", [(3, H)]),
-        "z_h": ("(T | 1, B | 1, P)", [(t, b, P) for t in (T, 1) for b in (B, 1)]),
-        "z_c": ("(T | 1, B | 1, H)", [(t, b, H) for t in (T, 1) for b in (B, 1)]),
-        "mask": ("(T, B)", [(T, B)]),
-    }
-    for name, array in arrays.items():
-        shape, fitting = letters[name]
-        if tuple(array.shape) not in fitting:
-            raise ValueError(
-                f"lstm_projection: {name} has shape {tuple(array.shape)}, expected {shape} = "
-                f"{fitting[0]} because a has (T, B) = {(T, B)} and W_hr has (H, P) = {(H, P)}"
-            )
 
 
 lstm_projection = fused_op("lstm_projection", forward, backward, prepare)

@@ -214,14 +214,19 @@ BAD = {
     "mask is a list, expected an array or a Tensor": {"mask": [[1] * B] * T},
     "a has shape (4, 20), expected (T, B, 4H)": {"a": np.zeros((4, 20))},
     "W_hr has shape (5,), expected (H, P)": {"W_hr": np.zeros(5)},
-    "a has shape (4, 3, 8), expected (T, B, 4H) = (4, 3, 20) because a has (T, B) = (4, 3) and "
-    "W_hr has (H, P) = (5, 2)": {"a": np.zeros((4, 3, 8))},
+    "a has shape (4, 3, 8), expected (T, B, 4H) = (4, 3, 20) because a has T = 4 and "
+    "h0 has (B, P) = (3, 2) and c0 has (B, H) = (3, 5)": {"a": np.zeros((4, 3, 8))},
     "W_hh has shape (5, 20), expected (P, 4H) = (2, 20)": {"W_hh": np.zeros((5, 20))},
-    "h0 has shape (3, 5), expected (B, P) = (3, 2)": {"h0": np.zeros((3, 5))},
-    "c0 has shape (3, 2), expected (B, H) = (3, 5)": {"c0": np.zeros((3, 2))},
+    "W_hh has shape (2, 20), expected (P, 4H) = (5, 20)": {"h0": np.zeros((3, 5))},
+    "c0 has shape (2, 5), expected (B, H) = (3, 5)": {"c0": np.zeros((2, 5))},
+    "c0 has shape (5,), expected (B, H)": {"c0": np.zeros(5)},
     "p has shape (5,), expected (3, H) = (3, 5)": {"p": np.zeros(5)},
-    "z_h has shape (4, 3, 5), expected (T | 1, B | 1, P) = (4, 3, 2)": {"z_h": np.zeros((4, 3, 5))},
-    "z_c has shape (2, 3, 5), expected (T | 1, B | 1, H) = (4, 3, 5)": {"z_c": np.zeros((2, 3, 5))},
+    "z_h has shape (4, 3, 5), expected (T | 1, B | 1, P) = (4 | 1, 3 | 1, 2)": {
+        "z_h": np.zeros((4, 3, 5))
+    },
+    "z_c has shape (2, 3, 5), expected (T | 1, B | 1, H) = (4 | 1, 3 | 1, 5)": {
+        "z_c": np.zeros((2, 3, 5))
+    },
     "mask has shape (3, 4), expected (T, B) = (4, 3)": {"mask": np.zeros((3, 4))},
     "have dtypes float64, float64, float32": {"W_hr": np.zeros((5, 2), np.float32)},
     "expected float32 for all or float64 for all": {"z_c": np.zeros((1, 1, 5), int)},

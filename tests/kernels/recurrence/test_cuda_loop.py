@@ -118,13 +118,17 @@ def test_which_outputs_have_a_gradient_is_part_of_what_is_recorded() -> None:
 
 def test_few_sequences_are_kept_and_what_was_forgotten_comes_back_right() -> None:
     recorder = Recorder(limit=2)
-    with pytest.warns(RuntimeWarning, match=r"Set NNSEQ_CUDA_GRAPHS=\d or more") as warned:
+
+    def take_turns() -> None:
         for turn in range(4):
             for steps in (2, 3, 4):
                 arrays = drawn("gru", "all fresh", seed=turn, T=steps)
                 got = run(recorder.implementation("gru"), "gru", *arrays)
                 assert_same(got, run(CELLS["gru"], "gru", *arrays))
                 assert len(recorder.launcher.graphs) <= 2
+
+    with pytest.warns(RuntimeWarning, match=r"Set NNSEQ_CUDA_GRAPHS=\d or more") as warned:
+        take_turns()
     assert len(warned) == 1  # and not at every call
 
 
@@ -143,6 +147,21 @@ def test_arguments_are_checked_once_per_recorded_sequence(monkeypatch: Any) -> N
     first, longer, recorded, replayed = counted
     assert 0 < first == longer == recorded  # not once per step
     assert replayed == 0
+
+
+@every_cell
+def test_an_infinite_state_is_what_the_reference_makes_of_it(op: str) -> None:
+    inputs, options, doutputs = drawn(op, "plain", seed=0)
+    arrays = dict(zip(INPUTS[op], inputs, strict=True))
+    arrays["h0"][1, 2] = np.inf
+    if op == "elman":  # -1 · ∞ is 0 after relu: no 0 · ∞ may follow from zoneout that is not there
+        options["act"] = "relu"
+        arrays["W_hh"][:] = -np.abs(arrays["W_hh"]) - 0.1
+    cells = Recorder(limit=None).implementation(op), CELLS[op]
+    with np.errstate(invalid="ignore"):  # ∞ - ∞ in the sums
+        got, expected = (run(cell, op, arrays.values(), options, doutputs) for cell in cells)
+    for name in ("h", "h_T"):
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-10, err_msg=name)
 
 
 # ---- every cell ----------------------------------------------------------------------------------
