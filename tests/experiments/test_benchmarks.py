@@ -179,7 +179,7 @@ def test_the_training_step_updates_as_its_peer_does():
 def test_peak_memory_counts_what_a_step_holds():
     (case,) = chosen(["indrnn_recurrence"])
     shape = Shape(500, 50, 0, 128)  # 13 MB an array
-    peak = memory.peak_bytes(case, shape, "ours", "cpu", 1)
+    peak = memory.peak_bytes(case, shape, "ours", "cpu", 1, "ours")
     if sys.platform == "linux":
         assert 0.9 < peak / case.model_bytes(shape) < 1.25
 
