@@ -3,13 +3,14 @@
     python -m benchmarks.memory '{"case": ..., "who": ..., ...}'
 
 On the CPU: the growth of resident memory from after the imports and a warm-up at a tiny shape to
-the highest point while the inputs are drawn and the steps run (VmHWM of /proc/self/status). On a
-GPU: the bytes that the library's pool took from the device for the inputs and the steps; the second
-step may record a CUDA graph with arrays of its own.
+the highest point while the steps run (VmHWM of /proc/self/status): inputs and model count, what it
+took to draw them does not. On a GPU: the bytes that the library's pool took from the device for all
+of that; the second step may record a CUDA graph with arrays of its own.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import subprocess
@@ -62,8 +63,11 @@ def main(text: str) -> None:
 
 def _resident_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
     before = _status("VmRSS")
+    step = prepare(case.draw(shape, 1), "cpu")
+    gc.collect()
+    _give_back_freed_memory()
     _forget_peak()
-    _run_steps(prepare(case.draw(shape, 1), "cpu"))
+    _run_steps(step)
     return _status("VmHWM") - before
 
 
@@ -74,8 +78,14 @@ def _run_steps(step: Step) -> None:
 
 
 def _forget_peak() -> None:
-    """Let VmHWM begin at what is resident now; the imports may have been higher."""
+    """Let VmHWM begin at what is resident now."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _give_back_freed_memory() -> None:
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
+    if trim is not None:
+        trim(0)
 
 
 def _status(key: str) -> int:

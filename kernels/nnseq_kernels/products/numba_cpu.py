@@ -60,17 +60,23 @@ def _by_terms(x: Array, y: Array, most: int) -> Array:
     tiles, wide = -(-M // ROWS), WIDTHS[x.dtype]
     panels = -(-N // wide)
     blocks = threads.split(terms, most)
-    sums = {first: np.zeros((tiles * ROWS, panels * wide), x.dtype) for first, _ in blocks}
+    room = min(DEPTH, max(last - first for first, last in blocks))
+    own = {
+        first: (  # made here: what a thread frees, others cannot have
+            np.empty((tiles, room, ROWS), x.dtype),
+            np.empty((panels, room, wide), x.dtype),
+            np.zeros((tiles * ROWS, panels * wide), x.dtype),
+        )
+        for first, _ in blocks
+    }
 
     def work(first: int, last: int) -> None:
-        x_chunk = np.empty((tiles, min(DEPTH, last - first), ROWS), x.dtype)
-        y_chunk = np.empty((panels, x_chunk.shape[1], wide), x.dtype)
-        _add_terms(x.reshape(-1), M, y.reshape(-1), N, first, last, x_chunk, y_chunk, sums[first])
+        _add_terms(x.reshape(-1), M, y.reshape(-1), N, first, last, *own[first])
 
     threads.run(work, blocks)
-    total = sums[0]
+    *_, total = own[0]
     for first, _ in blocks[1:]:
-        total += sums[first]
+        total += own[first][2]
     return np.ascontiguousarray(total[:M, :N])
 
 
