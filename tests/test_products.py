@@ -14,18 +14,24 @@ from nnseq.products import LEAST, product
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize(
-    "shape", [(4001, 33, 17), (33, 40_001, 17), (300, 200, 100), (17, 33, 4001), (5, 4, 3)]
+    "shape",
+    [
+        *((4001, 33, 17), (33, 40_001, 17), (300, 200, 100), (17, 33, 4001), (5, 4, 3)),
+        *((40_001, 1, 17), (9001, 4, 33), (4001, 300, 1), (9001, 37, 4)),  # few rows, few columns
+    ],
 )
 @pytest.mark.parametrize("transposed", [False, True])
-def test_is_the_matrix_product(dtype, threads, shape, transposed):
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_is_the_matrix_product(dtype, threads, shape, transposed, has_bias):
     rng = np.random.default_rng(0)
     M, K, N = shape
     x, y = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
     if transposed:
         x, y = np.asfortranarray(x), np.asfortranarray(y)
+    b = rng.standard_normal(N).astype(dtype) if has_bias else None
     with threadpool_limits(threads):
-        z, again = product(x, y), product(x, y)
-    expected = x.astype(np.longdouble) @ y.astype(np.longdouble)
+        z, again = product(x, y, b), product(x, y, b)
+    expected = x.astype(np.longdouble) @ y.astype(np.longdouble) + (0 if b is None else b)
     assert z.dtype == dtype
     tolerance = np.finfo(dtype).eps * np.sqrt(K) * 10
     assert np.abs(z - expected).max() <= tolerance * np.abs(expected).max()

@@ -9,7 +9,8 @@ by a hash of
     the argument types, the compiler options, the versions of Numba and Python, and the processor.
 
 The text may be newer than the function, where a file is edited after its import: hence the
-bytecode. So nothing is ever stale, nothing is overwritten, and processes share the folder. It is
+bytecode. The same hash is in the name of the machine code, which Numba would take from a count.
+So nothing is ever stale, nothing is overwritten, and processes share the folder. It is
 $NUMBA_CACHE_DIR, or `nnseq` in the user's cache folder. Where it cannot be written, kernels are
 compiled anew in each process and one warning says so.
 """
@@ -34,15 +35,8 @@ import numpy as np
 from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
+NAMING = 2  # of functions in the machine code; until 1 it was Numba's
 SELF_CONTAINED = {"numba", "numpy", "math", "builtins"}  # versioned with Numba, not by their text
-
-
-class NoAlias(compiler.Compiler):
-    """Numba's compiler, promising LLVM that no two array arguments overlap."""
-
-    def define_pipelines(self) -> Any:
-        self.state.flags.noalias = True
-        return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
 def cpu_jit(*, noalias: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -54,15 +48,38 @@ def cpu_jit(*, noalias: bool = False, **options: Any) -> Callable[[Callable[...,
             at each call.
         options: of numba.njit.
     """
-    if noalias:
-        options["pipeline_class"] = NoAlias
 
     def decorate(function: Callable[..., Any]) -> Any:
-        dispatcher = numba.njit(**options)(function)
-        dispatcher._cache = TextCache(dispatcher.py_func, repr(sorted(options.items())))
+        cache = TextCache(function, repr((noalias, *map(_in_order, sorted(options.items())))))
+        compiler_of_it = _compiler(noalias, cache.identity)
+        dispatcher = numba.njit(pipeline_class=compiler_of_it, **options)(function)
+        dispatcher._cache = cache
         return dispatcher
 
     return decorate
+
+
+def _in_order(option: tuple[str, Any]) -> tuple[str, Any]:
+    """A set's repr is another one in every process."""
+    name, value = option
+    return name, sorted(value) if isinstance(value, set) else value
+
+
+def _compiler(noalias: bool, identity: Callable[[], str]) -> type[compiler.Compiler]:
+    """Return Numba's compiler, with a promise to LLVM and another name for the machine code.
+
+    Numba tells functions of one name apart, closures above all, by counting those of the process.
+    Of two files from two processes the counts can be the same, and LLVM, which takes functions of
+    one name for one, would run the first one's code for both.
+    """
+
+    class Compiler(compiler.Compiler):
+        def define_pipelines(self) -> Any:
+            self.state.flags.noalias = noalias
+            self.state.func_id.unique_id = identity()
+            return super().define_pipelines()  # type: ignore[no-untyped-call]
+
+    return Compiler
 
 
 def cache_folder() -> Path:
@@ -80,17 +97,24 @@ def cache_folder() -> Path:
     return Path(base) / "nnseq" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def loop_jit(*, noalias: bool = False) -> Callable[[Callable[..., Any]], Any]:
+def loop_jit(
+    *, noalias: bool = False, reorder: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
     """Compile a loop over arrays that stay the caller's, for threads to run side by side.
 
     It lets go of the interpreter, divides as C does (a check for 0 would stop the vectoriser), may
     fuse a product and a sum into one rounding, and does not count references: an LSTM takes 25 rows
     of arrays for each step and sequence, at one atomic addition or more. So it can allocate no
-    array, and return none.
+    array, and return none. reorder: the terms of a sum may be added in any one order, side by side.
     """
-    return cpu_jit(
-        noalias=noalias, nogil=True, error_model="numpy", fastmath={"contract"}, _nrt=False
-    )
+    fastmath = {"contract", "reassoc"} if reorder else {"contract"}
+    return cpu_jit(noalias=noalias, nogil=True, error_model="numpy", fastmath=fastmath, _nrt=False)
+
+
+def plain(x: Any) -> Any:
+    """Return array x as loops are compiled for: C-contiguous and writable."""
+    x = np.ascontiguousarray(x)
+    return x if x.flags.writeable else x.copy()
 
 
 class TextCache(_Cache):
@@ -144,17 +168,24 @@ class TextCache(_Cache):
         for path in cache_folder().glob(f"{self._stem()}-*.nbc"):
             path.unlink(missing_ok=True)
 
-    def _file(self, sig: Any, codegen: Any) -> Path:
+    def identity(self) -> str:
+        """What the function is, but for the types of its arguments and what compiles it."""
         # The compiled function is imported again by the name of its module.
-        versions = numba.__version__, sys.implementation.cache_tag, self.function.__module__
-        code = text_hash(self.function), self.options, str(sig), codegen.magic_tuple()
-        digest = hashlib.sha256(repr((versions, code)).encode()).hexdigest()[:24]
+        return _digest(self.function.__module__, text_hash(self.function), self.options)
+
+    def _file(self, sig: Any, codegen: Any) -> Path:
+        versions = NAMING, numba.__version__, sys.implementation.cache_tag
+        digest = _digest(versions, self.identity(), str(sig), codegen.magic_tuple())
         return cache_folder() / f"{self._stem()}-{digest}.nbc"
 
     def _stem(self) -> str:
         module = self.function.__module__.rpartition(".")[2]
         name = self.function.__qualname__.replace("<locals>.", "")
         return f"{module}.{name}"
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def text_hash(function: Callable[..., Any]) -> str:

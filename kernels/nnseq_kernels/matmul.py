@@ -102,6 +102,38 @@ def multiply_block(x, first, rows, panels, b, z, edge):  # type: ignore[no-untyp
 
 
 @loop_jit()
+def multiply_shallow(x, first, last, W, b, z):  # type: ignore[no-untyped-def]
+    """z[first:last] = x[first:last] W + b where W (K, N) has few rows: written once, in order."""
+    for m in range(first, last):
+        _set_row(z[m], b)
+        for k in range(W.shape[0]):
+            _add_multiple(z[m], x[m, k], W[k])
+
+
+@loop_jit(noalias=True)
+def _set_row(y, x):  # type: ignore[no-untyped-def]
+    for c in range(y.size):
+        y[c] = x[c]
+
+
+@loop_jit(noalias=True)
+def _add_multiple(y, number, x):  # type: ignore[no-untyped-def]
+    for c in range(y.size):
+        y[c] += number * x[c]
+
+
+@loop_jit(reorder=True)
+def multiply_narrow(x, first, last, W, b, z):  # type: ignore[no-untyped-def]
+    """The same where W has few columns, which must be contiguous: one sum over a row for each."""
+    for m in range(first, last):
+        for n in range(W.shape[1]):
+            total = b[n]
+            for k in range(W.shape[0]):
+                total += x[m, k] * W[k, n]
+            z[m, n] = total
+
+
+@loop_jit()
 def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
     """chunk[i, n0 + n, c] = entry x0 + n x_row + i width + c of x; zero where x ends.
 
@@ -110,20 +142,21 @@ def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
     """
     count, room, wide = chunk.shape
     for n in range(rows):
-        for i in range(count):
-            first, to = x0 + n * x_row + i * wide, (i * room + n0 + n) * wide
-            if first + wide > x.size:
-                for c in range(wide):
-                    chunk[i, n0 + n, c] = x[first + c] if first + c < x.size else 0
-            elif wide == 32:
-                move_32(x, first, chunk, to)
-            elif wide == 16:
-                move_16(x, first, chunk, to)
-            elif wide == 8:
-                move_8(x, first, chunk, to)
-            else:
-                for c in range(wide):
-                    chunk[i, n0 + n, c] = x[first + c]
+        first, to = x0 + n * x_row, (n0 + n) * wide
+        whole = min(count, (x.size - first) // wide) if wide in (8, 16, 32) else 0
+        if wide == 32:
+            for i in range(whole):
+                move_32(x, first + i * 32, chunk, to + i * room * 32)
+        elif wide == 16:
+            for i in range(whole):
+                move_16(x, first + i * 16, chunk, to + i * room * 16)
+        elif wide == 8:
+            for i in range(whole):
+                move_8(x, first + i * 8, chunk, to + i * room * 8)
+        for i in range(whole, count):
+            for c in range(wide):
+                at = first + i * wide + c
+                chunk[i, n0 + n, c] = x[at] if at < x.size else 0
 
 
 @loop_jit()

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from nnseq_kernels.cpu_jit import cpu_jit, text_hash
 
+from tests.child import ENVIRONMENT
+
 PAIR = """
 from nnseq_kernels.cpu_jit import cpu_jit
 
@@ -241,3 +243,50 @@ def test_an_edit_of_what_builds_an_intrinsic_is_noticed(tmp_path, monkeypatch):
         exec(compile(path.read_text(), path, "exec"), vars(module))
         assert make(module.scaled)(5.0) == 5 * factor
         assert len(compiled(tmp_path / "cache")) == files
+
+
+CLOSURES = """
+import math, sys
+import numpy as np
+from nnseq_kernels.cpu_jit import cpu_jit
+
+def make(factor):
+    @cpu_jit()
+    def scale_row(x):
+        for n in range(x.size):
+            x[n] = x[n] * factor if math.tanh(x[n]) < 2 else math.exp(x[n])
+
+    @cpu_jit()  # twice: so that the compiler leaves it a function with a name
+    def loop(x):
+        for row in range(x.shape[0]):
+            if x[row, 0] > 0:
+                scale_row(x[row])
+            else:
+                scale_row(x[row, 1:])
+
+    return loop
+
+loops = {factor: make(factor) for factor in map(float, sys.argv[1:])}
+for factor, loop in loops.items():
+    x = np.ones((2, 3))
+    loop(x)
+    print(x.sum() / 6)
+"""
+
+
+def test_closures_compiled_in_different_processes_do_not_take_each_others_place(tmp_path):
+    """Their names would be the same: Numba counts the functions of a process."""
+    script = tmp_path / "closures.py"
+    script.write_text(CLOSURES)
+
+    def run(*factors: int) -> list[float]:
+        arguments = [sys.executable, script, *map(str, factors)]
+        environment = ENVIRONMENT | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return [float(line) for line in done.stdout.split()]
+
+    assert run(2) == [2]
+    assert run(3) == [3]
+    assert run(2, 3) == [2, 3]
+    assert run(3, 5, 2) == [3, 5, 2]

@@ -16,13 +16,23 @@ from typing import Any
 import numpy as np
 
 from nnseq_kernels import threads
-from nnseq_kernels.cpu_jit import loop_jit
-from nnseq_kernels.matmul import DEPTH, WIDTHS, add_products, collect, multiply_block, pack
+from nnseq_kernels.cpu_jit import loop_jit, plain
+from nnseq_kernels.matmul import (
+    DEPTH,
+    WIDTHS,
+    add_products,
+    collect,
+    multiply_block,
+    multiply_narrow,
+    multiply_shallow,
+    pack,
+)
 from nnseq_kernels.tile import ROWS
 
 Array = Any  # numpy.ndarray
 
-BLOCK = 64  # rows of x that meet a panel of W while it is in cache
+BLOCK = 128  # rows of x that meet a panel of W while it is in cache
+FEW = 4  # rows or columns of W: a tile would multiply zeros, a simple loop is at memory's speed
 LEAST = 2**21  # multiply-adds for each thread: 36 µs of work, where handing it over takes 20
 
 
@@ -40,17 +50,26 @@ def forward(x: Array, y: Array, b: Array | None = None) -> Array:
 
 def _by_rows(x: Array, W: Array, b: Array | None, most: int) -> Array:
     """(1)."""
-    M, N = len(x), W.shape[1]
+    M, (K, N) = len(x), W.shape
     z = np.empty((M, N), x.dtype)
+    bias = np.zeros(N, x.dtype) if b is None else plain(b)
+    blocks = threads.split(M, most, ROWS)
+    if K <= FEW:
+        W = plain(W)
+        threads.run(lambda *rows: multiply_shallow(x, *rows, W, bias, z), blocks)
+        return z
+    if N <= FEW:
+        W = plain(W.T).T
+        threads.run(lambda *rows: multiply_narrow(x, *rows, W, bias, z), blocks)
+        return z
     panels = pack(W)
-    bias = np.zeros(N, x.dtype) if b is None else np.ascontiguousarray(b)
 
     def work(first: int, last: int) -> None:
         edge = np.empty((ROWS, panels.shape[2]), x.dtype)
         for m in range(first, last, BLOCK):
             multiply_block(x, m, min(BLOCK, last - m), panels, bias, z, edge)
 
-    threads.run(work, threads.split(M, most, ROWS))
+    threads.run(work, blocks)
     return z
 
 

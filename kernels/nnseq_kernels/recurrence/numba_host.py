@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnseq_kernels import threads
+from nnseq_kernels.cpu_jit import plain
 from nnseq_kernels.matmul import DEPTH, WIDTHS, pack
 from nnseq_kernels.recurrence.numba_loop import Rows, loops
 from nnseq_kernels.tile import ROWS
@@ -89,12 +90,12 @@ def prepare(
         np.array(s, dtype),
         np.ones((T, B), bool) if mask is None else mask,
     )
-    return Inputs(*(_plain(x) for x in given))
+    return Inputs(*(plain(x) for x in given))
 
 
 def forward(rows: Rows, a: Array, inputs: Inputs, *, has_p: bool = False) -> Saved:
     """Run a cell over a whole sequence a (T, B, G H). has_p: the cell's p were given."""
-    a = _plain(a)
+    a = plain(a)
     T, B, _ = a.shape
     H = inputs.h0.shape[1]
     h = np.empty((T, B, H), a.dtype)
@@ -211,10 +212,4 @@ def _three(arrays: list[Array]) -> tuple[Array, Array, Array]:
 
 
 def _given(x: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    return np.zeros(shape, dtype) if x is None else _plain(x)
-
-
-def _plain(x: Array) -> Array:
-    """x as the loops are compiled for: C-contiguous and writable, which Numba takes for a type."""
-    x = np.ascontiguousarray(x)
-    return x if x.flags.writeable else x.copy()
+    return np.zeros(shape, dtype) if x is None else plain(x)
