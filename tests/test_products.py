@@ -6,13 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+from nnseq_kernels import threads as kernel_threads
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from nnseq.backend import use_kernels
 from nnseq.products import LEAST, product
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     "shape",
     [
@@ -22,14 +24,16 @@ from nnseq.products import LEAST, product
 )
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("has_bias", [False, True])
-def test_is_the_matrix_product(dtype, threads, shape, transposed, has_bias):
+@pytest.mark.parametrize("kernels", ["numba", "reference"])
+def test_is_the_matrix_product(dtype, threads, shape, transposed, has_bias, kernels, monkeypatch):
+    monkeypatch.setattr(kernel_threads, "allowed", lambda: threads)
     rng = np.random.default_rng(0)
     M, K, N = shape
     x, y = rng.standard_normal((M, K)).astype(dtype), rng.standard_normal((K, N)).astype(dtype)
     if transposed:
         x, y = np.asfortranarray(x), np.asfortranarray(y)
     b = rng.standard_normal(N).astype(dtype) if has_bias else None
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), use_kernels(kernels):
         z, again = product(x, y, b), product(x, y, b)
     expected = x.astype(np.longdouble) @ y.astype(np.longdouble) + (0 if b is None else b)
     assert z.dtype == dtype
@@ -47,7 +51,7 @@ def test_integers_take_the_dtype_that_holds_both():
 
 def test_the_number_of_blas_threads_is_restored():
     x = np.ones((LEAST // 100, 10))
-    with threadpool_limits(2):
+    with threadpool_limits(2), use_kernels("reference"):
         before = [library["num_threads"] for library in ThreadpoolController().info()]
         product(x, np.ones((10, 20)))
         assert [library["num_threads"] for library in ThreadpoolController().info()] == before
@@ -56,6 +60,7 @@ def test_the_number_of_blas_threads_is_restored():
 def test_a_fork_waits_for_a_product_that_runs():
     code = """
 import os, signal, sys, threading, time
+os.environ["NNSEQ_KERNELS"] = "reference"
 import numpy as np
 from nnseq import products
 x, y = np.ones((products.LEAST // 100, 10)), np.ones((10, 20))
@@ -75,9 +80,11 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert exit_code(code) == 0
 
 
-def test_works_in_a_forked_process():
-    code = """
+@pytest.mark.parametrize("kernels", ["numba", "reference"])
+def test_works_in_a_forked_process(kernels):
+    code = f"""
 import os, sys
+os.environ["NNSEQ_KERNELS"] = "{kernels}"
 import numpy as np
 from nnseq.products import LEAST, product
 x, y = np.ones((LEAST // 100, 10)), np.ones((10, 20))

@@ -1,11 +1,11 @@
-"""Peak memory of a few steps, in a process of its own, which keeps freed memory as in the timing.
+"""Peak memory of a step, in a process of its own, which keeps freed memory as in the timing.
 
     python -m benchmarks.memory '{"case": ..., "who": ..., ...}'
 
 On the CPU: the growth of resident memory from after the imports and a warm-up at a tiny shape to
-the highest point while the steps run (VmHWM of /proc/self/status): inputs and model count, what it
-took to draw them does not. On a GPU: the bytes that the library's pool took from the device for all
-of that; the second step may record a CUDA graph with arrays of its own.
+the highest point of the third step at this shape (VmHWM of /proc/self/status): inputs and model
+count, what it took to draw them or to compile does not. On a GPU: the bytes that the library's pool
+took from the device for all of that; the second step may record a CUDA graph with its own arrays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from benchmarks.case import Case, Prepare, Shape, Step
 from benchmarks.worker import WARM_UP, command, keep_freed_memory_if
 
 STATUS = Path("/proc/self/status")
-STEPS = WARM_UP + 1
 
 
 def peak_bytes(
@@ -62,17 +61,19 @@ def main(text: str) -> None:
 
 
 def _resident_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
+    _give_back_freed_memory()
     before = _status("VmRSS")
     step = prepare(case.draw(shape, 1), "cpu")
+    _run_steps(step, WARM_UP)  # some compile for this shape
     gc.collect()
     _give_back_freed_memory()
     _forget_peak()
-    _run_steps(step)
+    _run_steps(step, 1)
     return _status("VmHWM") - before
 
 
-def _run_steps(step: Step) -> None:
-    for _ in range(STEPS):
+def _run_steps(step: Step, count: int) -> None:
+    for _ in range(count):
         results = step()
         del results  # a training step's results are gone before the next
 
@@ -98,7 +99,7 @@ def _status(key: str) -> int:
 
 def _cuda_peak(case: Case, shape: Shape, prepare: Prepare) -> int:
     before = _taken_from_the_device()
-    _run_steps(prepare(case.draw(shape, 1), "cuda"))
+    _run_steps(prepare(case.draw(shape, 1), "cuda"), WARM_UP + 1)
     return _taken_from_the_device() - before
 
 

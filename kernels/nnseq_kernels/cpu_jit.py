@@ -9,10 +9,10 @@ by a hash of
     the argument types, the compiler options, the versions of Numba and Python, and the processor.
 
 The text may be newer than the function, where a file is edited after its import: hence the
-bytecode. The same hash is in the name of the machine code, which Numba would take from a count.
-So nothing is ever stale, nothing is overwritten, and processes share the folder. It is
-$NUMBA_CACHE_DIR, or `nnseq` in the user's cache folder. Where it cannot be written, kernels are
-compiled anew in each process and one warning says so.
+bytecode. A hash of the function and its options is in the name of the machine code too, which Numba
+would take from a count. So nothing is ever stale, nothing is overwritten, and processes share the
+folder. It is $NUMBA_CACHE_DIR, or `nnseq` in the user's cache folder. Where it cannot be written,
+kernels are compiled anew in each process and one warning says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import numpy as np
 from numba.core import compiler, serialize
 from numba.core.caching import _Cache
 
-NAMING = 2  # of functions in the machine code; until 1 it was Numba's
+NAMING = 2  # of functions in the machine code; 1 was Numba's, by a count
 SELF_CONTAINED = {"numba", "numpy", "math", "builtins"}  # versioned with Numba, not by their text
 
 
@@ -105,16 +105,10 @@ def loop_jit(
     It lets go of the interpreter, divides as C does (a check for 0 would stop the vectoriser), may
     fuse a product and a sum into one rounding, and does not count references: an LSTM takes 25 rows
     of arrays for each step and sequence, at one atomic addition or more. So it can allocate no
-    array, and return none. reorder: the terms of a sum may be added in any one order, side by side.
+    array, and return none. reorder: a sum may be split into several, which vectorises it.
     """
     fastmath = {"contract", "reassoc"} if reorder else {"contract"}
     return cpu_jit(noalias=noalias, nogil=True, error_model="numpy", fastmath=fastmath, _nrt=False)
-
-
-def plain(x: Any) -> Any:
-    """Return array x as loops are compiled for: C-contiguous and writable."""
-    x = np.ascontiguousarray(x)
-    return x if x.flags.writeable else x.copy()
 
 
 class TextCache(_Cache):
@@ -202,6 +196,8 @@ def _reached(function: Callable[..., Any]) -> Iterator[str]:
     seen: set[tuple[str, int]] = set()
     while stack:
         name, value = stack.pop()
+        if isinstance(cache := getattr(value, "_cache", None), TextCache):
+            yield f"{name} is compiled with {cache.options}"
         value = getattr(value, "py_func", value)  # a dispatcher stands for its function,
         value = getattr(value, "_defn", value)  # and so does an intrinsic
         if (name, id(value)) in seen:

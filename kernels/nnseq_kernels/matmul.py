@@ -1,4 +1,4 @@
-"""Products of matrices on the CPU for one thread, out of tiles.
+"""Products of matrices on the CPU for one thread, out of tiles, and out of rows where W is slender.
 
 A recurrence multiplies a few rows, T times, by the same weights: `pack` brings the weights once
 into the order in which tiles read them, and `multiply_rows` is then nothing but tiles. At 16 rows
@@ -14,6 +14,7 @@ import numpy as np
 
 from nnseq_kernels import threads
 from nnseq_kernels.cpu_jit import loop_jit
+from nnseq_kernels.rows import add_multiple, copy_row
 from nnseq_kernels.tile import ROWS, move, tile, width
 
 Array = Any  # numpy.ndarray
@@ -103,33 +104,21 @@ def multiply_block(x, first, rows, panels, b, z, edge):  # type: ignore[no-untyp
 
 @loop_jit()
 def multiply_shallow(x, first, last, W, b, z):  # type: ignore[no-untyped-def]
-    """z[first:last] = x[first:last] W + b where W (K, N) has few rows: written once, in order."""
+    """z[first:last] = x[first:last] W + b where W (K, N) has few rows: z in the order of memory."""
     for m in range(first, last):
-        _set_row(z[m], b)
+        copy_row(z[m], b)
         for k in range(W.shape[0]):
-            _add_multiple(z[m], x[m, k], W[k])
-
-
-@loop_jit(noalias=True)
-def _set_row(y, x):  # type: ignore[no-untyped-def]
-    for c in range(y.size):
-        y[c] = x[c]
-
-
-@loop_jit(noalias=True)
-def _add_multiple(y, number, x):  # type: ignore[no-untyped-def]
-    for c in range(y.size):
-        y[c] += number * x[c]
+            add_multiple(z[m], x[m, k], W[k])
 
 
 @loop_jit(reorder=True)
-def multiply_narrow(x, first, last, W, b, z):  # type: ignore[no-untyped-def]
-    """The same where W has few columns, which must be contiguous: one sum over a row for each."""
+def multiply_narrow(x, first, last, W_T, b, z):  # type: ignore[no-untyped-def]
+    """The same where W has few columns, the rows of W_T (N, K): each number of z is one sum."""
     for m in range(first, last):
-        for n in range(W.shape[1]):
+        for n in range(W_T.shape[0]):
             total = b[n]
-            for k in range(W.shape[0]):
-                total += x[m, k] * W[k, n]
+            for k in range(W_T.shape[1]):
+                total += x[m, k] * W_T[n, k]
             z[m, n] = total
 
 
@@ -143,7 +132,7 @@ def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
     count, room, wide = chunk.shape
     for n in range(rows):
         first, to = x0 + n * x_row, (n0 + n) * wide
-        whole = min(count, (x.size - first) // wide) if wide in (8, 16, 32) else 0
+        whole = min(count, (x.size - first) // wide)
         if wide == 32:
             for i in range(whole):
                 move_32(x, first + i * 32, chunk, to + i * room * 32)
@@ -153,6 +142,10 @@ def collect(x, x0, x_row, rows, chunk, n0):  # type: ignore[no-untyped-def]
         elif wide == 8:
             for i in range(whole):
                 move_8(x, first + i * 8, chunk, to + i * room * 8)
+        else:
+            for i in range(whole):
+                for c in range(wide):
+                    chunk[i, n0 + n, c] = x[first + i * wide + c]
         for i in range(whole, count):
             for c in range(wide):
                 at = first + i * wide + c

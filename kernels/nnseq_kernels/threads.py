@@ -12,7 +12,6 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
 from queue import SimpleQueue
 from typing import TypeAlias
 
@@ -38,45 +37,63 @@ def allowed() -> int:
 def run(work: Work, blocks: list[tuple[int, int]]) -> None:
     """Call work(start, end) for every block at once: the first here, the others in the pool.
 
-    All have ended when it returns or raises.
+    All have ended when it returns or raises; after KeyboardInterrupt they may still be running.
     """
     ended = SimpleQueue[BaseException | None]()
     for block in blocks[1:]:
         _tasks().put((work, block, ended))
+    errors: list[BaseException | None] = []
     try:
         work(*blocks[0])
     finally:
-        errors = [ended.get() for _ in blocks[1:]]
-    for error in errors:
-        if error is not None:
-            raise error
+        errors += [ended.get() for _ in blocks[1:]]
+    try:
+        for error in errors:
+            if error is not None:
+                raise error
+    finally:  # else the error, its traceback and this frame hold each other, and all arrays
+        error = None
+        errors.clear()
 
 
 def _serve(tasks: Tasks) -> None:
     """Do one task after the other, and keep nothing of it."""
     while True:
         work, block, ended = tasks.get()
+        result = None
         try:
             work(*block)
-            result = None
         except BaseException as error:  # noqa: BLE001  (run raises it)
             result = error
+        del work, block
         ended.put(result)
-        del work, block, ended, result
+        del ended, result
 
 
-@cache
 def _tasks() -> Tasks:
-    """Start the threads; return what they wait for.
+    """Start the threads, once; return what they wait for.
 
     A queue alone, because a Future for each task took 50 µs more, and a small step has ten.
     """
-    tasks: Tasks = SimpleQueue()
-    for k in range(os.cpu_count() or 1):
-        name = f"nnseq-kernel-{k}"
-        threading.Thread(target=_serve, args=(tasks,), name=name, daemon=True).start()
-    return tasks
+    with _lock:
+        if not _started:
+            tasks: Tasks = SimpleQueue()
+            for k in range(numba.config.NUMBA_NUM_THREADS):  # type: ignore[attr-defined]
+                name = f"nnseq-kernel-{k}"
+                threading.Thread(target=_serve, args=(tasks,), name=name, daemon=True).start()
+            _started.append(tasks)
+        return _started[0]
 
+
+def _after_fork() -> None:
+    """Its threads, and whoever held the lock, stayed in the parent."""
+    global _lock
+    _lock = threading.Lock()
+    _started.clear()
+
+
+_lock = threading.Lock()
+_started: list[Tasks] = []
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tasks.cache_clear)  # its threads stayed in the parent
+    os.register_at_fork(after_in_child=_after_fork)

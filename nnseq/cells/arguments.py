@@ -21,8 +21,8 @@ def check_arrays(
 
     Args:
         op: the cell's name, for messages.
-        sizes_of: the arrays whose shapes say what the letters mean, but for T, which is that of
-            `a`: B and H are those of `h0`.
+        sizes_of: the arrays whose shapes say what the letters mean, the first that has one. T is
+            that of `a`; without sizes_of B and H are those of `h0`.
         arrays: name=(array, shape), in the order of the inputs. None passes where the shape ends
             in "or None".
 
@@ -43,13 +43,15 @@ def check_arrays(
         array, axes = given[name]
         if array.ndim != len(axes):
             raise ValueError(f"{op}: {name} has shape {array.shape}, expected {arrays[name][1]}")
-    sizes, reasons = {"T": given["a"][0].shape[0]}, [f"a has T = {given['a'][0].shape[0]}"]
+    sizes = {"T": given["a"][0].shape[0]}
+    reasons = f"a has T = {sizes['T']}"
     for name in sizes_of:
         array, axes = given[name]
-        sizes = dict(zip(axes, array.shape, strict=True)) | sizes
-        reasons.append(f"{name} has {arrays[name][1]} = {tuple(array.shape)}")
+        new = {axis: n for axis, n in zip(axes, array.shape, strict=True) if axis not in sizes}
+        sizes |= new
+        reasons += f" and {name} has " + ", ".join(f"{axis} = {n}" for axis, n in new.items())
     for name, (array, axes) in given.items():
-        _check_shape(op, name, array, axes, sizes, " and ".join(reasons))
+        _check_shape(op, name, array, axes, sizes, reasons)
     _check_dtypes(op, {name: array.dtype for name, (array, _) in given.items() if name != "mask"})
     if "mask" in given and given["mask"][0].dtype.kind not in "biuf":
         raise TypeError(

@@ -215,7 +215,7 @@ BAD = {
     "a has shape (4, 20), expected (T, B, 4H)": {"a": np.zeros((4, 20))},
     "W_hr has shape (5,), expected (H, P)": {"W_hr": np.zeros(5)},
     "a has shape (4, 3, 8), expected (T, B, 4H) = (4, 3, 20) because a has T = 4 and "
-    "h0 has (B, P) = (3, 2) and c0 has (B, H) = (3, 5)": {"a": np.zeros((4, 3, 8))},
+    "h0 has B = 3, P = 2 and c0 has H = 5": {"a": np.zeros((4, 3, 8))},
     "W_hh has shape (5, 20), expected (P, 4H) = (2, 20)": {"W_hh": np.zeros((5, 20))},
     "W_hh has shape (2, 20), expected (P, 4H) = (5, 20)": {"h0": np.zeros((3, 5))},
     "c0 has shape (2, 5), expected (B, H) = (3, 5)": {"c0": np.zeros((2, 5))},

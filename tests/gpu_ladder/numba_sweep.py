@@ -15,6 +15,9 @@ from collections import Counter
 import numpy as np
 from nnseq_kernels.registry import KERNELS
 
+from tests.cells.recurrent_cases import CELLS
+from tests.kernels.recurrence.parity import check_infinite_state
+
 from .agreement import Pair, assert_agrees, reference
 from .examples import examples
 from .numba_simulator import install
@@ -29,6 +32,8 @@ def main(order: str) -> None:
     for spec in KERNELS:
         module = importlib.import_module(f"nnseq_kernels.{spec.name}.numba_cuda")
         ours = Pair(module.forward, module.backward)
+        if spec.name in CELLS:
+            check_infinite_state(spec.name, ours)
         for sizes in spec.examples:
             if np.prod(list(sizes.values())) > MAX_ELEMENTS:
                 continue

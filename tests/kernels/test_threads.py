@@ -1,8 +1,11 @@
 """Blocks of work and the threads that do them."""
 
+import contextlib
+import gc
 import subprocess
 import sys
 import threading
+import weakref
 
 import numba
 import pytest
@@ -52,6 +55,33 @@ def test_what_a_block_raises_is_raised_and_the_next_call_works(bad):
     done = []
     threads.run(lambda first, last: done.append(first), blocks)
     assert sorted(done) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_a_call_is_kept_without_garbage_collection(fails):
+    class Arrays:
+        pass
+
+    def call(refs):
+        arrays = Arrays()
+        refs.append(weakref.ref(arrays))
+
+        def work(first, last):
+            assert arrays
+            if fails:
+                raise ArithmeticError
+
+        threads.run(work, [(0, 1), (1, 2)])
+
+    refs = []
+    gc.disable()
+    try:
+        with pytest.raises(ArithmeticError) if fails else contextlib.nullcontext() as caught:
+            call(refs)
+        del caught
+        assert refs[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_callers_in_several_threads_do_not_meet():

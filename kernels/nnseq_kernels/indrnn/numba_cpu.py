@@ -9,17 +9,17 @@ Equations (1)-(6) are those of nnseq/cells/indrnn.py, with the same names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 
-from nnseq_kernels.cpu_jit import cpu_jit
+from nnseq_kernels import threads
+from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.indrnn.pointwise import pair
 from nnseq_kernels.indrnn.saved import Saved
+from nnseq_kernels.rows import add_row, clear_row, copy_row
 
 Array = Any  # numpy.ndarray
 
@@ -39,8 +39,7 @@ def forward(
     if a.size:
         loop, _ = _loops(act, a.dtype)
         columns = a.reshape(T, -1), np.tile(u, B), h0.reshape(-1), mask, h.reshape(T, -1)
-        with _blocks(T, B * H) as blocks:
-            loop(*columns, H, *blocks)
+        threads.run(lambda n0, n1: loop(*columns, H, n0, n1), _blocks(T, B * H))
     h_T = (h[-1] if T else h0).copy()
     return (h, h_T), Saved(h, u, h0, mask, act, step_clip)
 
@@ -60,24 +59,18 @@ def backward(
         rows = rows.reshape(-1, B * H)
         _, loop = _loops(act, h.dtype)
         clip = h.dtype.type(step_clip if step_clip > 0 else np.inf)
-        with _blocks(T, B * H) as blocks:
-            loop(
-                *(h.reshape(T, -1), np.tile(u, B), h0.reshape(-1), mask, rows, clip),
-                *(da.reshape(T, -1), du.reshape(-1), carry.reshape(-1), H, *blocks),
-            )
+        columns = (
+            *(h.reshape(T, -1), np.tile(u, B), h0.reshape(-1), mask, rows, clip),
+            *(da.reshape(T, -1), du.reshape(-1), carry.reshape(-1)),
+        )
+        threads.run(lambda n0, n1: loop(*columns, H, n0, n1), _blocks(T, B * H))
     return da, du.sum(axis=0), carry, None
 
 
-@contextmanager
-def _blocks(T: int, columns: int) -> Iterator[tuple[int, int]]:
-    """Split the columns: (number of blocks, columns of each); inside, one thread for each block."""
-    threads = numba.get_num_threads()
-    blocks = max(1, min(threads, columns // FEWEST, T * columns // LEAST))
-    numba.set_num_threads(blocks)
-    try:
-        yield blocks, -(-columns // blocks)
-    finally:
-        numba.set_num_threads(threads)
+def _blocks(T: int, columns: int) -> list[tuple[int, int]]:
+    """The columns of each thread."""
+    most = min(threads.allowed(), columns // FEWEST, T * columns // LEAST)
+    return threads.split(columns, max(1, most))
 
 
 @cache
@@ -85,12 +78,12 @@ def _loops(act: str, dtype: Any) -> tuple[Callable[..., None], Callable[..., Non
     """Compile the two loops over time with the pair of this act and dtype inside."""
     activate, undo = pair(act, dtype)
 
-    @cpu_jit()
+    @loop_jit()
     def forward_row(a_t, u, h_prev, h_t):  # type: ignore[no-untyped-def]
         for n in range(u.size):
             h_t[n] = activate(a_t[n] + u[n] * h_prev[n])  # (1), (2)
 
-    @cpu_jit()
+    @loop_jit()
     def backward_row(g_t, dh_t, u, h_prev, h_t, clip, da_t, du):  # type: ignore[no-untyped-def]
         for n in range(u.size):
             da = undo(g_t[n] + dh_t[n], h_t[n])  # (4)
@@ -99,51 +92,43 @@ def _loops(act: str, dtype: Any) -> tuple[Callable[..., None], Callable[..., Non
             du[n] += da_t[n] * h_prev[n]  # (5)
             g_t[n] = da_t[n] * u[n]  # (6): what g_t holds from here on is the carry
 
-    @cpu_jit(parallel=True)
-    def forward_loop(a, u, h0, mask, h, H, blocks, width):  # type: ignore[no-untyped-def]
-        for k in numba.prange(blocks):
-            for t in range(a.shape[0]):
-                h_prev = h[t - 1] if t > 0 else h0
-                n0 = k * width
-                while n0 < min((k + 1) * width, u.size):
-                    n1 = _end_of_run(n0, min((k + 1) * width, u.size), mask, H)
-                    if mask is not None and not mask[t, n0 // H]:
-                        h[t, n0:n1] = h_prev[n0:n1]  # (3)
-                    else:
-                        forward_row(a[t, n0:n1], u[n0:n1], h_prev[n0:n1], h[t, n0:n1])
-                    n0 = n1
+    @loop_jit()
+    def forward_loop(a, u, h0, mask, h, H, first, end):  # type: ignore[no-untyped-def]
+        for t in range(a.shape[0]):
+            h_prev = h[t - 1] if t > 0 else h0
+            n0 = first
+            while n0 < end:
+                n1 = _end_of_run(n0, end, mask, H)
+                if mask is not None and not mask[t, n0 // H]:
+                    copy_row(h[t, n0:n1], h_prev[n0:n1])  # (3)
+                else:
+                    forward_row(a[t, n0:n1], u[n0:n1], h_prev[n0:n1], h[t, n0:n1])
+                n0 = n1
 
-    @cpu_jit(parallel=True)
+    @loop_jit()
     def backward_loop(  # type: ignore[no-untyped-def]
-        h, u, h0, mask, dh, clip, da, du, carry, H, blocks, width
+        h, u, h0, mask, dh, clip, da, du, carry, H, first, end
     ):
-        for k in numba.prange(blocks):
-            for t in range(h.shape[0] - 1, -1, -1):
-                h_prev = h[t - 1] if t > 0 else h0
-                n0 = k * width
-                while n0 < min((k + 1) * width, u.size):
-                    n1 = _end_of_run(n0, min((k + 1) * width, u.size), mask, H)
-                    g_t, dh_t = carry[n0:n1], dh[t % dh.shape[0], n0:n1]
-                    if mask is not None and not mask[t, n0 // H]:
-                        _add_row(g_t, dh_t)  # and the carry stays g_t
-                        da[t, n0:n1] = 0
-                    else:
-                        backward_row(
-                            *(g_t, dh_t, u[n0:n1], h_prev[n0:n1], h[t, n0:n1], clip),
-                            *(da[t, n0:n1], du[n0:n1]),
-                        )
-                    n0 = n1
+        for t in range(h.shape[0] - 1, -1, -1):
+            h_prev = h[t - 1] if t > 0 else h0
+            n0 = first
+            while n0 < end:
+                n1 = _end_of_run(n0, end, mask, H)
+                g_t, dh_t = carry[n0:n1], dh[t % dh.shape[0], n0:n1]
+                if mask is not None and not mask[t, n0 // H]:
+                    add_row(g_t, dh_t)  # and the carry stays g_t
+                    clear_row(da[t, n0:n1])
+                else:
+                    backward_row(
+                        *(g_t, dh_t, u[n0:n1], h_prev[n0:n1], h[t, n0:n1], clip),
+                        *(da[t, n0:n1], du[n0:n1]),
+                    )
+                n0 = n1
 
     return forward_loop, backward_loop
 
 
-@cpu_jit()
+@loop_jit()
 def _end_of_run(n0, n1, mask, H):  # type: ignore[no-untyped-def]
     """The columns from n0 that one step treats alike: all, or with a mask one sequence's."""
     return n1 if mask is None else min(n1, (n0 // H + 1) * H)
-
-
-@cpu_jit()
-def _add_row(g_t, dh_t):  # type: ignore[no-untyped-def]
-    for n in range(g_t.size):
-        g_t[n] += dh_t[n]

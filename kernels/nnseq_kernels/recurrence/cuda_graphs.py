@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 from collections import OrderedDict
 from typing import Any
@@ -68,6 +69,13 @@ class Kept:
             while len(self._launchers) >= STREAMS:
                 _, dropped = self._launchers.popitem(last=False)
                 dropped.graphs.clear()
+                warnings.warn(
+                    f"a thread ran recurrences on more than {STREAMS} streams: the CUDA graphs of "
+                    f"the one used longest ago are dropped, to be recorded anew, which is slow. "
+                    f"Use fewer streams in a thread, or set {VARIABLE}=0",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
             multiply = Cublas(plain.xp).multiply
             self._launchers[key] = Launcher(plain.xp, plain.load, multiply, record, Graphs())
         self._launchers.move_to_end(key)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnseq_kernels import threads
-from nnseq_kernels.cpu_jit import plain
+from nnseq_kernels.arrays import plain
 from nnseq_kernels.matmul import DEPTH, WIDTHS, pack
 from nnseq_kernels.recurrence.numba_loop import Rows, loops
 from nnseq_kernels.tile import ROWS

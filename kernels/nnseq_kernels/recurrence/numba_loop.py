@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from nnseq_kernels.cpu_jit import loop_jit
 from nnseq_kernels.matmul import add_products, collect, multiply_rows
+from nnseq_kernels.rows import add_row, clear_row, copy_row
 
 
 class Product(NamedTuple):
@@ -83,7 +84,7 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                         q_b = q[0][b - b0], q[1][b - b0], q[2][b - b0]
                         left_1(a[t, b], q_b, h_prev[b], kept[t, b], lefts[0][t, b])
                     else:
-                        _clear_row(lefts[0][t, b])
+                        clear_row(lefts[0][t, b])
                 multiply_rows(lefts[0][t], b0 * H, H, b1 - b0, panels[1], 0, H, q[1], 0)
             if products > 2:
                 for b in range(b0, b1):
@@ -91,7 +92,7 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                         q_b = q[0][b - b0], q[1][b - b0], q[2][b - b0]
                         left_2(a[t, b], q_b, h_prev[b], kept[t, b], lefts[1][t, b])
                     else:
-                        _clear_row(lefts[1][t, b])
+                        clear_row(lefts[1][t, b])
                 multiply_rows(lefts[1][t], b0 * H, H, b1 - b0, panels[2], 0, H, q[2], 0)
             for b in range(b0, b1):
                 if mask[t, b]:
@@ -101,8 +102,8 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                         *(z_c[_at(z_c, t, b)], d[_at(d, t, b)], s, kept[t, b], c[t, b], h[t, b]),
                     )
                 else:
-                    _copy_row(h[t, b], h_prev[b])
-                    _copy_row(c[t, b], c_prev[b])
+                    copy_row(h[t, b], h_prev[b])
+                    copy_row(c[t, b], c_prev[b])
 
     @loop_jit()
     def backward(  # type: ignore[no-untyped-def]
@@ -116,8 +117,8 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
             h_prev = h[t - 1] if t > 0 else h0
             c_prev = c[t - 1] if t > 0 else c0
             for b in range(b0, b1):
-                _add_row(g_h[b - b0], dh[_at(dh, t, b)])
-                _add_row(g_c[b - b0], dc[_at(dc, t, b)])
+                add_row(g_h[b - b0], dh[_at(dh, t, b)])
+                add_row(g_c[b - b0], dc[_at(dc, t, b)])
                 if mask[t, b]:
                     undo_finish(
                         *(g_h[b - b0, :H], g_c[b - b0], h_prev[b], c_prev[b], p),
@@ -125,8 +126,8 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
                         *(kept[t, b], da[t, b], dq[t, b], dp),
                     )
                 else:
-                    _clear_row(da[t, b])
-                    _clear_row(dq[t, b])
+                    clear_row(da[t, b])
+                    clear_row(dq[t, b])
             if products > 2:
                 start, K = b0 * G + first_2 * H, (end_2 - first_2) * H
                 multiply_rows(da[t], start, G, rows, panels[2], 0, K, dleft, 0)
@@ -182,21 +183,3 @@ def loops(rows: Rows) -> tuple[Callable[..., None], Callable[..., None]]:
 def _at(z, t, b):  # type: ignore[no-untyped-def]
     """Where z has the row of step t and sequence b: an axis of length 1 stands for all."""
     return t if z.shape[0] > 1 else 0, b if z.shape[1] > 1 else 0
-
-
-@loop_jit(noalias=True)
-def _add_row(to, x):  # type: ignore[no-untyped-def]
-    for j in range(x.size):
-        to[j] += x[j]
-
-
-@loop_jit(noalias=True)
-def _copy_row(to, x):  # type: ignore[no-untyped-def]
-    for j in range(x.size):
-        to[j] = x[j]
-
-
-@loop_jit()
-def _clear_row(to):  # type: ignore[no-untyped-def]
-    for j in range(to.size):
-        to[j] = 0

@@ -107,3 +107,23 @@ def check(
         underflow = np.finfo(dtype).tiny  # a carry that vanishes over T steps
         bound = tolerance * np.abs(right).max(initial=0) + underflow
         assert error <= bound, f"{name}: off by {error:.3g}, allowed {bound:.3g}"
+
+
+def check_infinite_state(op: str, implementation: Any) -> None:
+    """0 · ∞ is NaN: zoneout that is not there must not multiply.
+
+    In an Elman cell with relu and negative weights ∞ becomes 0 again; the others saturate.
+    """
+    inputs, options, doutputs = draw(op, variants(op)[0], 3, 2, 4)  # plain
+    arrays = dict(zip(INPUTS[op], inputs, strict=True))
+    arrays["h0"][1, 2] = np.inf
+    if op == "elman":
+        options["act"] = "relu"
+        arrays["W_hh"][:] = -np.abs(arrays["W_hh"]) - 0.1
+    with np.errstate(invalid="ignore"):  # ∞ - ∞ in sums
+        got, expected = (
+            run(cell, op, arrays.values(), options, doutputs)
+            for cell in (implementation, CELLS[op])
+        )
+    for name in ("h", "h_T"):
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-10, err_msg=name)

@@ -121,10 +121,9 @@ def test_of_many_streams_the_one_used_longest_ago_gives_up_its_graphs(cupy: Any)
         cuda_graphs.graph_launcher()
     assert len(first.graphs) == 1
     cupy.stream = cuda_graphs.STREAMS
-    cuda_graphs.graph_launcher()
+    with pytest.warns(RuntimeWarning, match="more than 8 streams"):
+        cuda_graphs.graph_launcher()
     assert len(first.graphs) == 0
-    cupy.stream = 0
-    assert cuda_graphs.graph_launcher() is not first
 
 
 def test_the_variable_switches_graphs_off(cupy: Any, monkeypatch: Any) -> None:
