@@ -49,7 +49,7 @@ def test_an_input_of_another_shape_is_refused_with_the_shape_expected(op, name):
         wide = np.concatenate([good, good], axis=-1)
         words = refusal(op, ValueError, **{name: wide})
         assert words.startswith(f"{op}: {name} has shape {wide.shape}, expected (")
-        assert f" = {figures(op, name)} because a has T = 4 and h0 has (B, H) = (3, 5)" in words
+        assert f" = {figures(op, name)} because a has T = 4 and h0 has B = 3, H = 5" in words
 
 
 @every_cell
@@ -59,7 +59,7 @@ def test_sizes_that_disagree_are_laid_at_the_door_of_a_and_h0(op):
     k = "" if width == 5 else str(width // 5)
     assert words == (
         f"{op}: a has shape (4, 2, {width}), expected (T, B, {k}H) = (4, 3, {width}) because a has "
-        f"T = 4 and h0 has (B, H) = (3, 5)"
+        f"T = 4 and h0 has B = 3, H = 5"
     )
 
 
