@@ -71,10 +71,16 @@ def load(path: str | os.PathLike[str]) -> Module:
     return model.eval()
 
 
-def split_arrays(model: Module) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arrays of a model as (trainable parameters, buffers), each dotted name -> array."""
+def split_arrays(
+    model: Module, state: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arrays of a model as (trainable parameters, buffers), each dotted name -> array.
+
+    Args:
+        state: a state_dict of the model, in place of the one that it has now.
+    """
     trainable = {name for name, _ in model.named_parameters()}
-    state = model.state_dict()
+    state = model.state_dict() if state is None else state
     return (
         {name: x for name, x in state.items() if name in trainable},
         {name: x for name, x in state.items() if name not in trainable},

@@ -183,6 +183,7 @@ def parse(
     description: str = "",
     *,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    published: Mapping[str, str] | None = None,
     smoke: Mapping[str, Any] | None = None,
 ) -> O:
     """Turns a command line into options; leaves with exit code 2 and one line if it cannot.
@@ -193,6 +194,7 @@ def parse(
         argv: arguments without the program's name; None: those of this process.
         description: for `--help`.
         presets: name -> values that replace defaults under `--preset name`.
+        published: name -> what the paper reports of that preset; `--help` lists it.
         smoke: values that replace defaults under `--smoke`.
 
     Raises:
@@ -200,6 +202,7 @@ def parse(
     """
     presets = presets or {}
     parser = _Parser(experiment, kind, description, presets)
+    parser.epilog = _listed(presets, published or {})
     explicit = vars(parser.parse_args(sys.argv[1:] if argv is None else list(argv)))
     if explicit.get("eval"):
         for name in TRAINING_ONLY:
@@ -251,6 +254,13 @@ def differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
         for name in sorted(ours | (stored.keys() - own.keys()))
         if name not in own or name not in stored or own[name] != stored[name]
     ]
+
+
+def _listed(presets: Mapping[str, Any], published: Mapping[str, str]) -> str:
+    """The end of `--help`: every preset with its published result."""
+    width = max(map(len, presets), default=0)
+    lines = [f"  {name:{width}}  {published.get(name, '')}".rstrip() for name in presets]
+    return "\n".join(["presets, and what is published of them:", *lines]) if published else ""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,4 +1,4 @@
-"""The files of one run: metrics.jsonl, checkpoint.h5, curve.png, summary.json."""
+"""The files of one run: metrics.jsonl, checkpoint.h5, best.h5, curve.png, summary.json."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ class RunFolder:
             raise OptionError("--out: nothing came, expected a folder for the results")
         self.path = Path(options.out)
         self.checkpoint = self.path / "checkpoint.h5"
+        self.best = self.path / "best.h5"
         self.metrics = self.path / "metrics.jsonl"
         self.curve = self.path / "curve.png"
         self.summary = self.path / "summary.json"
+        self.best_step: int | None = None  # of the weights in best.h5, as far as this process knows
         try:
             self._check_use(options)
             self.path.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,8 @@ class RunFolder:
     def start(self) -> None:
         """Removes what an earlier run left, just before a new one begins."""
         previous = previous_path(self.checkpoint)
-        for path in (self.checkpoint, previous, self.metrics, self.curve, self.summary):
+        best = (self.best, previous_path(self.best))
+        for path in (self.checkpoint, previous, *best, self.metrics, self.curve, self.summary):
             with naming(path):
                 path.unlink(missing_ok=True)
 

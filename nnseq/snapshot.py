@@ -7,8 +7,10 @@ Where it stands in the file:
     /rng/<name>                generators of data and masks
     /state/buffers/<name>      running statistics of the model
     /state/task                schedule, curriculum, carried hidden states
-    /state/position            seconds, is_finished, has_extra_line
+    /state/position            seconds, waited, is_finished, has_extra_line
     attributes                 format, options (JSON), step, epoch
+
+best.h5 has /params and /state/buffers alone, of the best evaluation so far.
 """
 
 from __future__ import annotations
@@ -41,13 +43,29 @@ def save_snapshot(path: Path, task: Task, options: Options, position: Position) 
             "task": task.state_dict(),
             "position": {
                 "seconds": position.seconds,
+                "waited": position.waited,
                 "has_extra_line": position.has_extra_line,
                 "is_finished": task.is_finished,
             },
         },
     }
-    epoch = position.step // task.steps_per_epoch if task.steps_per_epoch else 0
+    epoch = task.epochs_done(position.step) or 0
     attributes = {"options": options.as_dict(), "step": position.step, "epoch": epoch}
+    checkpoint.write(path, _to_host(tree), attributes)
+
+
+def save_best(path: Path, task: Task, options: Options) -> None:
+    """Writes the task's best weights, as load_weights reads them; nothing if it keeps none.
+
+    Raises:
+        CheckpointError: the disk refused; the file that was there is whole.
+    """
+    best = task.best_weights()
+    if best is None:
+        return
+    parameters, buffers = split_arrays(task.model, best.state)
+    tree = {"params": parameters, "state": {"buffers": buffers}}
+    attributes = {"options": options.as_dict(), "step": best.step, "metric": best.metric}
     checkpoint.write(path, _to_host(tree), attributes)
 
 
@@ -68,7 +86,10 @@ def load_snapshot(path: Path, task: Task, options: Options) -> Position:
         stored = dict(attributes["options"])
         state, place = tree["state"], tree["state"]["position"]
         position = Position(
-            int(attributes["step"]), float(place["seconds"]), bool(place["has_extra_line"])
+            int(attributes["step"]),
+            float(place["seconds"]),
+            float(place["waited"]),
+            bool(place["has_extra_line"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _not_a_run(path, error) from error

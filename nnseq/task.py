@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,12 +35,28 @@ class Position:
     Attributes:
         step: steps done.
         seconds: spent in steps, over all the processes of this run.
+        waited: seconds of these in which the next batch was not there yet.
         has_extra_line: metrics.jsonl has a line of this step only because the run ended here.
     """
 
     step: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
     has_extra_line: bool = False
+
+
+class BestWeights(NamedTuple):
+    """The model at the evaluation that was best so far.
+
+    Attributes:
+        step: after which it was.
+        metric: what it had there; lower is better.
+        state: the model's state_dict.
+    """
+
+    step: int
+    metric: float
+    state: Mapping[str, Any]
 
 
 class Task(ABC):
@@ -49,7 +66,10 @@ class Task(ABC):
         model, optimizer: of this project's kinds.
         rngs: name -> every generator that training draws from; checkpointed.
         baseline: (name, loss) of a trivial answer, shown beside the loss.
-        steps_per_epoch: of a training set that ends; None where data is generated.
+        steps_per_epoch: of a training set that ends; None where data is generated, or where epochs
+            differ in length.
+        data_note: which files are read, for the first line printed and for summary.json.
+        waited: seconds that this process has waited for batches.
         is_finished: the recipe has reached its end, whatever `--max_steps` says; checkpointed.
     """
 
@@ -58,6 +78,8 @@ class Task(ABC):
     rngs: Mapping[str, np.random.Generator]
     baseline: tuple[str, float] | None = None
     steps_per_epoch: int | None = None
+    data_note: str = ""
+    waited: float = 0.0
     is_finished: bool = False
 
     @abstractmethod
@@ -75,6 +97,23 @@ class Task(ABC):
             The task's own columns of metrics.jsonl for that step.
         """
         return {}
+
+    def epochs_done(self, step: int) -> int | None:
+        """How often the training set has been passed through after `step` steps; None: it never is.
+
+        A task whose epochs differ in length overrides it.
+        """
+        return None if self.steps_per_epoch is None else step // self.steps_per_epoch
+
+    def best_weights(self) -> BestWeights | None:
+        """What the test set is evaluated with, and best.h5 holds; None: the model as it is."""
+        return None
+
+    def leave(self, folder: Path) -> None:
+        """Writes what else a run leaves in its folder; called after evaluate, as that is."""
+
+    def close(self) -> None:
+        """Ends what runs in the background."""
 
     def describe(self) -> list[str]:
         """Lines printed at the start: what the options alone do not say."""

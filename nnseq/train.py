@@ -3,7 +3,7 @@
     run(experiment, options, build)    what main() of an experiment returns
       build(options) -> Task           model, optimiser, data, recipe
       fit(task, ...)                   steps until the end, saving on the way
-      task.evaluate()                  the test set, then summary.json
+      task.evaluate()                  the test set, with the best weights, then summary.json
 
 One step of the loop, in this order, and only in this order:
 
@@ -22,7 +22,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,12 +30,13 @@ import numpy as np
 from nnseq import backend, machine
 from nnseq.backend import Array
 from nnseq.checkpoint import CheckpointError
+from nnseq.data.files import DataError
 from nnseq.interrupt import Interrupted, Interrupts
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
 from nnseq.progress import Progress, as_text
 from nnseq.run_folder import RunFolder, naming
-from nnseq.snapshot import load_snapshot, load_weights, save_snapshot
+from nnseq.snapshot import load_snapshot, load_weights, save_best, save_snapshot
 from nnseq.task import Position, Task
 from nnseq.tensor import no_grad
 
@@ -70,7 +71,7 @@ def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
     except (OptionError, backend.DeviceError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 2
-    except (CheckpointError, NonFiniteError, OSError) as error:
+    except (CheckpointError, DataError, NonFiniteError, OSError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 1
     except (MemoryError, ValueError) as error:
@@ -103,18 +104,21 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
     options = resolved(options)
     machine.keep_freed_memory()
     backend.clear_report()
-    with settings(options), RunFolder(options) as folder:
-        task = build(options)
+    with (
+        settings(options),
+        RunFolder(options) as folder,
+        closing(build(options)) as task,
+    ):
         position = Position()
         if options.load_weight and not options.resume:
             position.step = load_weights(options.load_weight, task)
-        if options.eval:
-            metrics = evaluate(task)
-            print(*_first_lines(task, options), sep="\n")
-        else:
+        if not options.eval:
             position = _train(experiment, task, options, folder, interrupts)
-            metrics = evaluate(task) if position.step > 0 else {}
-        if metrics:
+        metrics: dict[str, float] = {}
+        if options.eval or position.step > 0:
+            metrics = evaluate(task, folder)
+            if options.eval:
+                print(*_first_lines(task, options), sep="\n")
             shown = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
             print(f"test set: {shown}", flush=True)
         folder.write_summary(_summary(experiment, options, task, position, metrics))
@@ -172,6 +176,7 @@ def fit(
     if position.step == 0:
         _save(task, options, folder, position)
     saved_at, started = time.perf_counter(), time.perf_counter() - position.seconds
+    waited_before = position.waited
     is_first = True
     while not _is_over(task, options, position):
         if interrupts.received:
@@ -187,6 +192,7 @@ def fit(
                     "lower --lr or bound the gradients with --clip_norm"
                 )
         position.seconds = time.perf_counter() - started
+        position.waited = waited_before + task.waited
         if is_first:  # only now is it known which kernels run
             progress.lines(_first_lines(task, options))
             is_first = False
@@ -242,6 +248,10 @@ def _save(task: Task, options: Options, folder: RunFolder, position: Position) -
             "lower --lr or bound the gradients with --clip_norm"
         )
     folder.sync_metrics()
+    best = task.best_weights()
+    if best is not None and folder.best_step != best.step:
+        save_best(folder.best, task, options)
+        folder.best_step = best.step
     save_snapshot(folder.checkpoint, task, options, position)
 
 
@@ -265,16 +275,25 @@ def _gradients(task: Task) -> Iterable[tuple[str, Array]]:
     return ((name, p.grad) for name, p in task.model.named_parameters() if p.grad is not None)
 
 
-def evaluate(task: Task) -> dict[str, float]:
-    """The metrics of the test set, with the model in eval mode and nothing recorded.
+def evaluate(task: Task, folder: RunFolder) -> dict[str, float]:
+    """The metrics of the test set: best weights, the model in eval mode, nothing recorded.
+
+    What the task leaves besides goes into the folder. The model is afterwards as it was.
 
     Raises:
         NonFiniteError: a metric is nan or infinite.
     """
+    best, last = task.best_weights(), None
+    if best is not None:
+        last = task.model.state_dict()
+        task.model.load_state_dict(best.state)
     task.model.eval()
     with no_grad():
         metrics = task.evaluate()
+        task.leave(folder.path)
     task.model.train()
+    if last is not None:
+        task.model.load_state_dict(last)
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise NonFiniteError(f"test set: {name} is {value}; these parameters cannot be used")
@@ -291,7 +310,10 @@ def last_step(task: Task, options: Options) -> float:
 
 
 def _is_over(task: Task, options: Options, position: Position) -> bool:
-    return task.is_finished or position.step >= last_step(task, options)
+    if task.is_finished or position.step >= last_step(task, options):
+        return True
+    epochs, done = getattr(options, "epochs", None), task.epochs_done(position.step)
+    return epochs is not None and done is not None and done >= epochs
 
 
 def _check_kernels(options: Options) -> None:
@@ -325,10 +347,18 @@ def settings(options: Options) -> Iterator[None]:
 def _first_lines(task: Task, options: Options) -> list[str]:
     ran = ", ".join(f"{op}: {name}" for op, name in backend.report().items())
     return [
-        f"kernels: {ran or 'none has run'}  |  device {options.device}, {options.threads} threads, "
+        f"{task.data_note}{'  |  ' * bool(task.data_note)}kernels: {ran or 'none has run'}  |  device {options.device}, {options.threads} threads, "
         f"{options.dtype}, {task.model.num_parameters():,} parameters  ->  {options.out}",
         *task.describe(),
     ]
+
+
+def _waiting(task: Task, position: Position) -> dict[str, Any]:
+    """What summary.json says of files: which, and the share of the time that steps waited."""
+    if not task.data_note:
+        return {}
+    share = position.waited / position.seconds if position.seconds else 0.0
+    return {"data": task.data_note, "data_wait": round(share, 5)}
 
 
 def _draw_curve(experiment: str, task: Task, folder: RunFolder) -> None:
@@ -349,6 +379,7 @@ def _summary(
         "params": task.model.num_parameters(),
         "steps": position.step,
         "seconds": round(position.seconds, 3),
+        **_waiting(task, position),
         "metrics": metrics,
         "device": options.device,
         "kernels": backend.report(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +14,25 @@ QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("default", max_examples=20, derandomize=True, database=None, **QUIET)
 settings.register_profile("long", max_examples=300, print_blob=True, **QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# ---- real data ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Callable[[str], Path]:
+    """data_folder("mnist") is where the real files of a set are; without them the test skips."""
+
+    def of_set(name: str) -> Path:
+        root = os.environ.get("NNSEQ_DATA")
+        if not root:
+            pytest.skip("no data folder: NNSEQ_DATA is not set")
+        folder = Path(root, name)
+        if not folder.is_dir():
+            pytest.skip(f"no data folder: NNSEQ_DATA has no {name}")
+        return folder
+
+    return of_set
+
 
 # ---- skips ------------------------------------------------------------------------------------
 
