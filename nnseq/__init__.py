@@ -17,13 +17,14 @@ from nnseq.fused import fused_op
 from nnseq.gradcheck import GradcheckError, gradcheck, gradcheck_directional, gradgradcheck
 from nnseq.interop import load, save
 from nnseq.tape import Op
-from nnseq.tensor import Tensor, grad, no_grad
+from nnseq.tensor import Tensor, enable_grad, grad, no_grad
 
 __all__ = [
     "DeviceError",
     "GradcheckError",
     "Op",
     "Tensor",
+    "enable_grad",
     "fused_op",
     "grad",
     "gradcheck",

@@ -43,6 +43,16 @@ def no_grad() -> Iterator[None]:
         _recording.reset(token)
 
 
+@contextmanager
+def enable_grad() -> Iterator[None]:
+    """Inside the block results are recorded again, although no_grad() holds around it."""
+    token = _recording.set(True)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
 class Node:
     """What the tape needs to know of a Tensor: its array, and the slot of its gradient."""
 

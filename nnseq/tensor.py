@@ -11,9 +11,9 @@ import numpy as np
 
 from nnseq import operators as ops
 from nnseq.backend import Array, array_module, to_device
-from nnseq.tape import FLOATS, Node, Op, Slot, backward_pass, no_grad
+from nnseq.tape import FLOATS, Node, Op, Slot, backward_pass, enable_grad, no_grad
 
-__all__ = ["Tensor", "grad", "no_grad"]
+__all__ = ["Tensor", "enable_grad", "grad", "no_grad"]
 
 
 class Tensor(Node):

@@ -160,6 +160,8 @@ class Plateau(Schedule):
         threshold: relative improvement that counts, in [0, 1].
         patience_factor: the k-th cut makes patience ⌊patience₀ · patience_factor^k + 1/2⌋, at least
             1; in [0, 1]. IndRNN's recipes use 1/2.
+        patience_added: to that, before "at least 1"; at least 0. IndRNN's recipes ask whether the
+            count exceeds ⌊ ⌋ before they raise it, and so cut 2 observations later.
 
     Attributes:
         best: the lowest metric that counted as an improvement; None before the first.
@@ -181,6 +183,7 @@ class Plateau(Schedule):
         stop: bool = False,
         threshold: float = 0.0,
         patience_factor: float = 1.0,
+        patience_added: int = 0,
     ) -> None:
         super().__init__(lr)
         self.base_patience = self._check("patience", patience, 1)
@@ -190,6 +193,7 @@ class Plateau(Schedule):
         self.min_lr = self._check("min_lr", min_lr, 0, lr)
         self.threshold = self._check("threshold", threshold, 0, 1)
         self.patience_factor = self._check("patience_factor", patience_factor, 0, 1)
+        self.patience_added = self._check("patience_added", patience_added, 0)
         self.stop = stop
         self.restart(lr)
 
@@ -201,7 +205,7 @@ class Plateau(Schedule):
     def patience(self) -> int:
         """Observations waited for now."""
         waited = self.base_patience * self.patience_factor**self.num_cuts
-        return max(1, math.floor(waited + 0.5))
+        return max(1, math.floor(waited + 0.5) + int(self.patience_added))
 
     def restart(self, lr: float) -> None:
         """Begin anew from lr, as at a curriculum's next stage; num_steps goes on.

@@ -1,0 +1,96 @@
+"""The best evaluation of a run, and the way back to it when the learning rate is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nnseq.nn.module import Module
+from nnseq.optim.optimizer import Optimizer
+from nnseq.optim.schedule import Plateau
+
+
+class Best:
+    """Keeps the best model and optimiser, and goes back to them at each cut of lr.
+
+        metric improves     keep parameters, running statistics and the optimiser's state  (1)
+        plateau cuts lr     put all of them back, then lr ← plateau.lr                     (2)
+
+    The optimiser goes back as a whole: Adam's moments, and with them the count of steps that its
+    bias correction needs. Li et al. 2018, IndRNN, arXiv:1803.04831v3, do not say so; the rule is
+    that of the authors' PyTorch scripts, and
+
+        Plateau(lr, p, factor, min_lr=1e-6, stop=True, patience_factor=0.5, patience_added=2)
+
+    is their schedule with --pThre p and factor 0.1 or 0.2. After the last cut, the one that would
+    pass min_lr and stops the run instead, (2) holds too, with lr as it is.
+
+    Args:
+        model: whose state_dict is kept, on the CPU.
+        optimizer: of the model's parameters.
+        plateau: decides what an improvement is, and when lr is cut.
+
+    Attributes:
+        step: after which the best evaluation was; 0 before the first.
+        metric: what it found; None before the first.
+        weights: the model's state_dict there; None before the first.
+    """
+
+    def __init__(self, model: Module, optimizer: Optimizer, plateau: Plateau) -> None:
+        self.model, self.optimizer, self.plateau = model, optimizer, plateau
+        self.step = 0
+        self.metric: float | None = None
+        self.weights: Mapping[str, Any] | None = None
+        self._optimizer_state: Mapping[str, Any] | None = None
+
+    def observe(self, metric: float, step: int) -> bool:
+        """Takes note of an evaluation after step number `step`.
+
+        Args:
+            metric: lower is better; nan does not improve.
+
+        Returns:
+            Was lr cut? Model and optimiser are then those of the best evaluation, if there was one:
+            a hidden state carried from batch to batch belongs to a model that is gone.
+        """
+        before = self.plateau.best
+        was_cut = self.plateau.observe(metric)
+        if self.plateau.best != before:
+            self.step, self.metric = int(step), float(metric)
+            self.weights = self.model.state_dict()  # (1)
+            self._optimizer_state = self.optimizer.state_dict()
+        elif was_cut or self.plateau.is_finished:
+            if self.weights is not None and self._optimizer_state is not None:
+                self.model.load_state_dict(self.weights)  # (2)
+                self.optimizer.load_state_dict(self._optimizer_state)
+            self.optimizer.lr = self.plateau.lr
+        return was_cut
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns nested dicts of arrays and JSON-able values; the plateau's state is among them."""
+        return {
+            "step": self.step,
+            "metric": self.metric,
+            "plateau": self.plateau.state_dict(),
+            "weights": self.weights,
+            "optimizer": self._optimizer_state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Puts back what state_dict returned; model and optimiser have states of their own.
+
+        Raises:
+            KeyError: the state is not one of Best.
+            ValueError: it belongs to another model or another schedule.
+        """
+        weights, own = state["weights"], self.model.state_dict().keys()
+        if weights is not None and weights.keys() != own:
+            strange = ", ".join(sorted(weights.keys() ^ own))
+            raise ValueError(
+                f"Best: load_state_dict: the weights belong to another {type(self.model).__name__}; "
+                f"only one of them has {strange}; build it with the arguments it was saved with"
+            )
+        step, metric, optimizer = state["step"], state["metric"], state["optimizer"]
+        self.plateau.load_state_dict(state["plateau"])
+        self.step, self.metric = step, metric
+        self.weights, self._optimizer_state = weights, optimizer
