@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnseq.tape import Op, sum_over, sum_to
-from nnseq.tensor import Tensor, grad
+from nnseq.tensor import Tensor, enable_grad, grad, no_grad
 
 
 class Scale(Op):
@@ -299,3 +299,24 @@ def test_a_released_branch_behind_the_outputs_is_noticed_even_off_the_way():
     grad(a, x)
     with pytest.raises(RuntimeError, match="mul: a second backward"):
         grad(a + y, y)
+
+
+def test_enable_grad_records_inside_no_grad_and_ends_with_the_block() -> None:
+    x = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    with no_grad():
+        with enable_grad():
+            y = x * 3
+            with no_grad():
+                assert not (x * 3).requires_grad
+            assert (x * 3).requires_grad
+        assert not (x * 3).requires_grad
+    np.testing.assert_array_equal(grad(y, x, np.array([1.0, 10.0]))[0], [3, 30])
+    assert (x * 3).requires_grad
+
+
+def test_enable_grad_ends_with_an_exception() -> None:
+    x = Tensor(np.array([1.0]), requires_grad=True)
+    with no_grad():
+        with pytest.raises(KeyError), enable_grad():
+            raise KeyError
+        assert not (x * 3).requires_grad

@@ -92,12 +92,12 @@ class SeededBatches(Batches):
             )
         self.rng = rng
         self.epoch = self.at = 0
-        self._of = {"kind": self.who, **of}
+        self.of = {"kind": self.who, **of}
 
     def state_dict(self) -> dict[str, Any]:
         """Which batches, how far, and the generator's state; subclasses add their own."""
         rng = self.rng.bit_generator.state
-        return {"of": self._of, "rng": rng, "epoch": self.epoch, "at": self.at}
+        return {"of": self.of, "rng": rng, "epoch": self.epoch, "at": self.at}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes what state_dict returned.
@@ -105,10 +105,10 @@ class SeededBatches(Batches):
         Raises:
             KeyError, TypeError, ValueError: the state is of other batches, or of another generator.
         """
-        of = state["of"]
+        of = dict(state["of"])
         faults = [
             f"{name} = {of.get(name)!r}, expected {value!r}"
-            for name, value in self._of.items()
+            for name, value in self.of.items()
             if of.get(name) != value
         ]
         if faults:

@@ -45,8 +45,7 @@ def cifar10(folder: str | os.PathLike[str], split: str) -> Images:
     paths = [path for path in found if path is not None]
     records = np.concatenate([read_records(path) for path in paths])
     records.flags.writeable = False
-    images = records[:, 1:].reshape(-1, *SHAPE)
-    images.flags.writeable = False
+    images = records[:, 1:].reshape(-1, *SHAPE)  # a view, as the labels are
     return Images(images, records[:, 0], tuple(path.name for path in paths))
 
 

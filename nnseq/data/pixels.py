@@ -64,7 +64,8 @@ def pixel_sequences(
         check_permutation(permutation, T)
         pixels = pixels[:, :, permutation]
     dtype = np.dtype(dtype)
-    return np.divide(pixels.transpose(2, 0, 1), dtype.type(WHITE), dtype=dtype, order="C")
+    x: np.ndarray = np.divide(pixels.transpose(2, 0, 1), dtype.type(WHITE), dtype=dtype, order="C")
+    return x
 
 
 def check_permutation(permutation: np.ndarray, T: int) -> None:

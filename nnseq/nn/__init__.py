@@ -5,6 +5,7 @@ from nnseq.nn.batchnorm_lstm import BatchNormLSTM
 from nnseq.nn.description import build, describe
 from nnseq.nn.dropconnect import DropConnect
 from nnseq.nn.dropout import Dropout
+from nnseq.nn.embedding import Embedding, TiedDecoder, one_hot
 from nnseq.nn.grid_lstm import GridLSTM, GridLSTMBlock
 from nnseq.nn.gru import GRU
 from nnseq.nn.indrnn import (
@@ -37,6 +38,8 @@ from nnseq.nn.lstm import LSTM
 from nnseq.nn.module import Module, ModuleList, Parameter
 from nnseq.nn.mut import MUT
 from nnseq.nn.neural_gpu import ConvGRU, ConvGRURecurrence, NeuralGPU
+from nnseq.nn.normalized_indrnn import NormalizedIndRNN
+from nnseq.nn.permutation import Permutation
 from nnseq.nn.projected_lstm import ProjectedLSTM
 from nnseq.nn.recurrent import Direction, Recurrent
 from nnseq.nn.regularizers import (
@@ -70,6 +73,7 @@ __all__ = [
     "Direction",
     "DropConnect",
     "Dropout",
+    "Embedding",
     "GlorotNormal",
     "GlorotUniform",
     "GridLSTM",
@@ -90,11 +94,14 @@ __all__ = [
     "ModuleList",
     "NeuralGPU",
     "Normal",
+    "NormalizedIndRNN",
     "Orthogonal",
     "Parameter",
+    "Permutation",
     "ProjectedLSTM",
     "Recurrent",
     "Sequential",
+    "TiedDecoder",
     "Uniform",
     "UniformUnitScaling",
     "UnitaryMatrix",
@@ -107,6 +114,7 @@ __all__ = [
     "describe",
     "l2_penalty",
     "norm_stabilizer",
+    "one_hot",
     "orthogonality_penalty",
     "recurrent_bound",
     "recurrent_init",

@@ -135,7 +135,7 @@ class IndRNNRecurrence(Module):
             bound = rounded_down(self.u_bound, self.u.dtype)
             array_module(self.u.data).clip(self.u.data, -bound, bound, out=self.u.data)
 
-    def forward(self, a: Any, h0: Any = None, *, mask: Any = None, lengths: Any = None) -> Any:
+    def recur(self, a: Any, h0: Any = None, *, mask: Any = None, lengths: Any = None) -> Any:
         """Run over a whole sequence.
 
         Args:
@@ -159,6 +159,10 @@ class IndRNNRecurrence(Module):
         h0 = self._initial_state(a, h0)
         h, h_T = indrnn(a, self.u, h0, valid, act=self.act, step_clip=self.step_clip)
         return (flip(h, 0) if self.reverse else h), h_T
+
+    def forward(self, a: Any, h0: Any = None, *, mask: Any = None, lengths: Any = None) -> Any:
+        """Run over a whole sequence, as recur."""
+        return self.recur(a, h0, mask=mask, lengths=lengths)
 
     def _initial_state(self, a: Any, h0: Any) -> Any:
         shape = (a.shape[1], self.hidden_size)
@@ -237,10 +241,6 @@ class IndRNN(IndRNNRecurrence):
         check_features("IndRNN", "x", x, self.input_size, "(T, B, D)")
         return linear(x, self.W_ih, self.b)
 
-    def recur(self, a: Any, h0: Any = None, *, mask: Any = None, lengths: Any = None) -> Any:
-        """Run (1) from pre-activations; as IndRNNRecurrence.forward."""
-        return super().forward(a, h0, mask=mask, lengths=lengths)
-
     def forward(self, x: Any, h0: Any = None, *, mask: Any = None, lengths: Any = None) -> Any:
-        """Run over a whole sequence x (T, B, D); otherwise as IndRNNRecurrence.forward."""
+        """Run over a whole sequence x (T, B, D); otherwise as recur."""
         return self.recur(self.project(x), h0, mask=mask, lengths=lengths)

@@ -3,109 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from nnseq.nn.arguments import check_choice, check_features, check_float, check_size
-from nnseq.nn.batchnorm import BatchNorm
-from nnseq.nn.dropout import Dropout
+from nnseq.nn.arguments import check_features, check_float, check_size
 from nnseq.nn.indrnn import IndRNN
 from nnseq.nn.initializers import SMALL, Initializer
 from nnseq.nn.module import Module, ModuleList
-from nnseq.nn.padding import last_steps, step_mask
+from nnseq.nn.normalized_indrnn import NormalizedIndRNN, Place
+from nnseq.nn.padding import step_mask
 
-Place = Literal["before", "after"]
 
+class IndRNNBlock(NormalizedIndRNN):
+    """One level of a stack: the product with the input, then all of NormalizedIndRNN.
 
-class IndRNNBlock(Module):
-    """One level of a stack: input product, recurrence, batch norm on either side, dropout.
-
-        a = x W_ih + b                                                          (1)
-        a ← BN(a)                          bn = "before"                        (2)
-        h_t = act(a_t + u ∘ h_{t-1})                                            (3)
-        y = BN(h)                          bn = "after"; else y = h             (4)
-        y ← dropout(y), the same mask at every step                             (5)
-
-    The state that is carried is h, before (4) and (5).
+        a = x W_ih + b                                                          (5)
+        then (1) to (4) of NormalizedIndRNN
 
     Args:
-        rnn: (1) and (3).
-        bn: None, "before" or "after".
-        bn_steps: normalise every time step by itself, with running statistics for so many steps;
-            None for over all steps and the batch together.
-        p_drop: of (5).
+        rnn: an IndRNN, (5) and (2).
+        bn, bn_steps, gamma_init, p_drop: as NormalizedIndRNN.
 
     Raises:
-        ValueError, TypeError: out of range.
+        ValueError, TypeError: out of range, or another rnn.
     """
 
-    def __init__(
-        self,
-        rnn: IndRNN,
-        *,
-        bn: Place | None = None,
-        bn_steps: int | None = None,
-        p_drop: float = 0.0,
-    ) -> None:
-        self.place = check_choice("IndRNNBlock", "bn", bn, (None, "before", "after"))
-        if bn is None and bn_steps is not None:
-            raise ValueError(f"IndRNNBlock: bn_steps is {bn_steps}, but bn is None; name its place")
-        self.rnn = rnn
-        self.bn: Any = None
-        if bn is not None:
-            self.bn = BatchNorm(rnn.hidden_size, num_steps=bn_steps, dtype=rnn.u.dtype)
-        self.dropout = Dropout(p_drop, shared_over_time=True)
+    takes = IndRNN
 
-    def forward(
-        self,
-        x: Any,
-        h0: Any = None,
-        *,
-        mask: Any = None,
-        lengths: Any = None,
-        rng: np.random.Generator | None = None,
-        start: int = 0,
-        only_last: bool = False,
-    ) -> Any:
-        """Run over a whole sequence.
-
-        Args:
-            x: (T, B, D).
-            h0: (B, H) or None.
-            mask, lengths: as IndRNN; padded steps do not count in the statistics either.
-            rng: draws the dropout mask; needed in training where p_drop > 0.
-            start: steps since the state was zero, for batch norm step by step.
-            only_last: return y of each sequence's last step alone.
-
-        Returns:
-            y: (T, B, H), or (B, H) under only_last; h_T: (B, H) the state to carry on.
-
-        Raises:
-            ValueError: a shape does not fit, or only_last of a reversed rnn, whose last step in
-                time is its first.
-            TypeError: x is neither an array nor a Tensor.
-        """
+    def project(self, x: Any) -> Any:
+        """Return (5) of x (T, B, D)."""
         check_features("IndRNNBlock", "x", x, self.rnn.input_size, "(T, B, D)")
-        if only_last and self.rnn.reverse:
-            raise ValueError(
-                "IndRNNBlock: only_last reads step T - 1, where a reversed rnn begins; "
-                "take h_T, or y[0]"
-            )
-        valid = step_mask("IndRNNBlock", x, mask, lengths)
-        a = self.rnn.project(x)
-        if self.place == "before":
-            a = self.bn(a, mask=valid, start=start)  # (2)
-        h, h_T = self.rnn.recur(a, h0, mask=valid)
-        if not only_last:
-            y = self.bn(h, mask=valid, start=start) if self.place == "after" else h  # (4)
-            return self.dropout(y, rng), h_T
-        if self.place == "after":  # the statistics need all steps, the rest only the last
-            y = self.bn(h, mask=valid, start=start)
-            y = y[-1] if valid is None else y[last_steps(valid)]
-        else:
-            y = h_T  # and h receives no gradient: the kernel is told so
-        return self.dropout(y.reshape(1, *y.shape), rng).reshape(*y.shape), h_T
+        return self.rnn.project(x)
 
 
 class IndRNNStack(Module):

