@@ -25,7 +25,7 @@ UNK = "<unk>"  # any word that is not in the vocabulary
 SPLITS = ("train", "valid", "test")
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-BLOCK = 1 << 22  # bytes of a file that are words of Python at one time
+BLOCK = 1 << 22  # bytes of a file that are words of Python, or ids looked up, at one time
 
 
 class Vocabulary:
@@ -148,9 +148,9 @@ def read_words(paths: Sequence[Path]) -> Corpus:
                 raise unknown_word(path, numbers, ids_of, len(rank))
             added = np.full(len(ids_of) - len(rank), unknown, np.int32)
             rank = np.concatenate([rank, added])
-        others.append(rank[numbers])
+        others.append(look_up(rank, numbers))
     names = tuple(path.name for path in paths)
-    return Corpus(rank[train], others[0], others[1], vocabulary, "word", names)
+    return Corpus(look_up(rank, train), others[0], others[1], vocabulary, "word", names)
 
 
 class Growing(dict[bytes, int]):
@@ -189,9 +189,9 @@ def number_words(path: Path, ids_of: Growing) -> tuple[np.ndarray, np.ndarray]:
 
 def blocks_of_lines(path: Path) -> Iterator[bytes]:
     """Yields whole lines of a file of words, some MiB at a time, each byte of them checked."""
-    content = read_bytes(path)
+    content = read_content(path)
     start = 0
-    while start < len(content) or not content:
+    while start < len(content):
         end = content.find(b"\n", start + BLOCK) + 1 or len(content)
         check_text(path, content, start, end)
         if (at := content.find(EOS.encode(), start, end)) >= 0:
@@ -205,11 +205,30 @@ def blocks_of_lines(path: Path) -> Iterator[bytes]:
         raise data_error(path, place(content, len(content)), came, "a newline", cure)
 
 
+def read_content(path: Path) -> bytes:
+    """Reads a text file, plain or gzip, as bytes; refuses an empty one and a byte order mark."""
+    content = read_bytes(path)
+    if not content:
+        raise data_error(path, "byte 0", "an empty file", "text")
+    if content.startswith(BYTE_ORDER_MARK):
+        came, cure = "a byte order mark (0xef 0xbb 0xbf)", "write the file without it"
+        raise data_error(path, "byte 0", came, "the first character", cure)
+    return content
+
+
+def look_up(table: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """table[codes] as int32, block by block: NumPy makes 8 bytes of every index on its way."""
+    ids = np.empty(len(codes), np.int32)
+    for start in range(0, len(codes), BLOCK):
+        ids[start : start + BLOCK] = table[codes[start : start + BLOCK]]
+    return ids
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 
 def check_text(path: Path, content: bytes, start: int, end: int) -> None:
-    """Refuses what no text file of ours has.
+    """Refuses bytes that no text of ours has.
 
     Args:
         path: the file, to be named.
@@ -217,14 +236,8 @@ def check_text(path: Path, content: bytes, start: int, end: int) -> None:
         start, end: the bytes to look at; neither may be inside a character.
 
     Raises:
-        DataError: no bytes at all, a byte order mark, bytes that are not UTF-8, or a control
-            character other than a newline.
+        DataError: bytes that are not UTF-8, or a control character other than a newline.
     """
-    if not content:
-        raise data_error(path, "byte 0", "an empty file", "text")
-    if start == 0 and content.startswith(BYTE_ORDER_MARK):
-        came, cure = "a byte order mark (0xef 0xbb 0xbf)", "write the file without it"
-        raise data_error(path, "byte 0", came, "the first character", cure)
     block = content[start:end]
     try:
         block.decode()

@@ -39,7 +39,7 @@ ALL_WORDS = sorted({word for words in WORDS.values() for word in words})
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 NUM_SENTENCES = {"train": 300, "valid": 80, "test": 80}
 NUM_ARTICLES = {"train": 60, "valid": 12, "test": 12}
-NUM_TEXT8_SENTENCES = 1500
+NUM_TEXT8_SENTENCES = 1000
 
 Words = list[str]
 

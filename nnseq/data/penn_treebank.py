@@ -18,8 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from nnseq.data.corpus import EOS, SPLITS, Corpus, Vocabulary, check_text, place, read_words
-from nnseq.data.files import DataError, data_error, find, read_bytes
+from nnseq.data.corpus import (
+    EOS,
+    SPLITS,
+    Corpus,
+    Vocabulary,
+    check_text,
+    look_up,
+    place,
+    read_content,
+    read_words,
+)
+from nnseq.data.files import DataError, data_error, find
 
 SPACE, NEWLINE = ord(" "), ord("\n")
 CODE_POINTS = 0x110000  # how many Unicode has
@@ -64,7 +74,7 @@ def ptb_chars(folder: str | os.PathLike[str]) -> Corpus:
     order = sorted(token_of, key=lambda code: (-counts[code], token_of[code]))
     id_of = np.full(CODE_POINTS, -1, np.int32)
     id_of[order] = np.arange(len(order), dtype=np.int32)
-    train, valid, test = (id_of[part] for part in codes)
+    train, valid, test = (look_up(id_of, part) for part in codes)
     for path, part, ids in zip(paths, codes, (train, valid, test), strict=True):
         if ids.min() < 0:
             raise unknown_character(path, part, int(np.argmin(ids)), len(order))
@@ -74,7 +84,7 @@ def ptb_chars(folder: str | os.PathLike[str]) -> Corpus:
 
 def read_codes(path: Path) -> np.ndarray:
     """Reads one file of characters: (N,) uint32 code points, the spaces behind them left out."""
-    content = read_bytes(path)
+    content = read_content(path)
     check_text(path, content, 0, len(content))
     codes = np.frombuffer(content.decode().encode("utf-32-le"), np.uint32)
     is_space = codes == SPACE

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nnseq.data.corpus import Corpus, Vocabulary
+from nnseq.data.corpus import Corpus, Vocabulary, look_up
 from nnseq.data.files import data_error, find, read_bytes
 
 TOKENS = " " + string.ascii_lowercase
 ZIP_MAGIC = b"PK\x03\x04"
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)  # of wrong content
+# What zipfile raises for wrong content: ValueError for places outside of the file and for names,
+# RuntimeError for passwords and methods that it does not know.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 def text8(path: str | os.PathLike[str], split: tuple[int, int, int] = (90, 5, 5)) -> Corpus:
@@ -61,7 +63,7 @@ def encode(path: Path, content: bytes) -> np.ndarray:
         raise data_error(path, "byte 0", "an empty file", "a-z and spaces")
     id_of = np.full(256, -1, np.int32)
     id_of[np.frombuffer(TOKENS.encode(), np.uint8)] = np.arange(len(TOKENS), dtype=np.int32)
-    ids = id_of[np.frombuffer(content, np.uint8)]
+    ids = look_up(id_of, np.frombuffer(content, np.uint8))
     if ids.min() < 0:
         at = int(np.argmax(ids < 0))
         came = f"0x{content[at]:02x} ({chr(content[at])!a})"
@@ -74,10 +76,11 @@ def unzip(path: Path, content: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             names = [member.filename for member in packed.infolist() if not member.is_dir()]
-            if len(names) != 1:
-                came = f"a zip file of {len(names)} files ({', '.join(names[:5])})"
-                raise data_error(path, "", came, "one file, text8")
-            return packed.read(names[0])
+            members = [packed.read(name) for name in names[:1]]
     except ZIP_ERRORS as error:
         came = f"a damaged zip file ({error})"
         raise data_error(path, "", came, "text8 in it", "fetch the file again") from error
+    if len(names) != 1:
+        came = f"a zip file of {len(names)} files ({', '.join(names[:5])})"
+        raise data_error(path, "", came, "one file, text8")
+    return members[0]

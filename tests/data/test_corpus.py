@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nnseq.data import corpus as module
 from nnseq.data.corpus import Corpus, Vocabulary, read_words, text_of
 from nnseq.data.files import DataError
-from tests.data.damage import damages, read_or_error
+from tests.data.damage import damages
 
 NAMES = ("train.txt", "valid.txt", "test.txt")
 GOOD = " a cat sat \n the cat \n", " cat the \n", " a \n sat \n"
@@ -177,15 +177,15 @@ def test_without_unk_a_word_that_train_does_not_have_is_refused_with_its_line(tm
 
 def test_reading_takes_a_few_bytes_for_each_token(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", 1 << 12)
-    line = " the cat sat on the mat \n"
-    N = 20_000 * 7
+    line = " a b c d e f g h i j k l \n"
+    N = 20_000 * 13
     paths = write(tmp_path, (line * 20_000, line, line))
     tracemalloc.start()
     corpus = read_words(paths)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(corpus.train) == N
-    assert peak < 20_000 * len(line) + 10 * N  # the file, and not one Python object for each word
+    assert peak < max(20_000 * len(line) + 4.5 * N, 8.5 * N)
 
 
 # ---- wrong files of words ------------------------------------------------------------------------
@@ -201,7 +201,10 @@ WRONG = [
     (b"\xef\xbb\xbf a cat \n", "byte 0: a byte order mark .*; write the file without it"),
     (" a cat \n sat", "line 2, byte 12: the file ends inside a line, expected a newline; fetch a"),
     (" a cat <eos> sat \n", "line 1, byte 7: the word <eos>, expected a newline, which stands for"),
-    ("a _ c a t \n ", "4 kinds of words, \"_\" and others of one character, expected longer words too; a file"),
+    (
+        "a _ c a t \n ",
+        '4 kinds of words, "_" and others of one character, expected longer words too; a file',
+    ),
     (gzip.compress(b" a cat \n")[:-9], "byte .* of the packed file: the file ends"),
 ]
 
@@ -227,7 +230,11 @@ def test_the_place_is_right_beyond_the_first_block(tmp_path, monkeypatch):
 def test_a_damaged_file_is_read_or_refused_in_one_line(folder, damage, split):
     texts = [text.encode() for text in GOOD]
     texts[split] = damage(texts[split])
-    corpus, error = read_or_error(read_words, write(folder, texts))
+    corpus, error = None, ""
+    try:
+        corpus = read_words(write(folder, texts))
+    except DataError as refusal:
+        error = str(refusal)
     if corpus:
         read = corpus.vocabulary.decode(corpus[split])
         assert " ".join(read).replace("<eos>", "\n").split() == texts[split].decode().split()
