@@ -132,24 +132,25 @@ class LanguageOptions(ModelOptions):
     block_config: str | None = by_model(
         "layers of each dense block", {"indrnn_dense": "8,6,4"}, parse=parse_sizes
     )
-    embed_size: int | None = by_model(
+    embed_size: int = by_model(
         "width of the embedding; 0: symbols are one-hot", of(INDRNN, 600), others=0, low=0
     )
     tied: bool | None = by_model(
         "embedding and decoder share their weights", of(INDRNN, True), others=False, negatable=True
     )
-    p_embedding: float | None = default("P(a symbol's row is dropped)", 0.0, low=0)
-    p_words: float | None = default(
-        "P(an entry of the embedded text is dropped, at all steps)", 0.0, low=0
+    p_embedding: float | None = default("P(a symbol's row is dropped)", 0.0, low=0, high=BELOW_1)
+    p_words: float = default(
+        "P(an entry of the embedded text is dropped, at all steps)", 0.0, low=0, high=BELOW_1
     )
-    p_head: float | None = default(
-        "P(an entry before the decoder is dropped, at all steps)", 0.0, low=0
+    p_head: float = default(
+        "P(an entry before the decoder is dropped, at all steps)", 0.0, low=0, high=BELOW_1
     )
     p_drop: float | None = by_model(
         "P(an entry between layers is dropped, at all steps)",
         {"indrnn_plain": 0.25, "indrnn_residual": 0.45, "indrnn_dense": 0.5},
         others=0.0,
         low=0,
+        high=BELOW_1,
     )
 
     # ---- IndRNN --------------------------------------------------------------------------------
@@ -157,12 +158,13 @@ class LanguageOptions(ModelOptions):
         "P(an entry after the last layer is dropped)",
         {"indrnn_plain": 0.0, "indrnn_residual": 0.0},
         low=0,
+        high=BELOW_1,
     )
     p_drop_inner: float | None = by_model(
-        "P(drop) after a dense layer's first part", {"indrnn_dense": 0.1}, low=0
+        "P(drop) after a dense layer's first part", {"indrnn_dense": 0.1}, low=0, high=BELOW_1
     )
     p_drop_transition: float | None = by_model(
-        "P(drop) after a dense transition", {"indrnn_dense": 0.4}, low=0
+        "P(drop) after a dense transition", {"indrnn_dense": 0.4}, low=0, high=BELOW_1
     )
     bn: str | None = by_model(
         "batch norm before or after the recurrence",
@@ -207,14 +209,14 @@ class LanguageOptions(ModelOptions):
     forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
 
     # ---- batches -------------------------------------------------------------------------------
-    batching: str | None = by_model(
+    batching: str = by_model(
         "streams carry the state, chunks begin at zero",
         of(INDRNN, "streams"),
         others="chunks",
         choices=("streams", "chunks"),
     )
-    seq_len: int | None = by_model("tokens of a window", of(INDRNN, 50), others=100, low=2)
-    batch_size: int | None = by_model("windows of a step", of(INDRNN, 128), others=32, low=1)
+    seq_len: int = by_model("tokens of a window", of(INDRNN, 50), others=100, low=2)
+    batch_size: int = by_model("windows of a step", of(INDRNN, 128), others=32, low=1)
     variable_len: bool | None = by_model(
         "windows of random length", of(INDRNN, True), others=False, negatable=True
     )
@@ -227,7 +229,7 @@ class LanguageOptions(ModelOptions):
     augment: bool | None = default(
         "chunks begin at a random offset, new each epoch", True, negatable=True
     )
-    eval_batch_size: int | None = by_model(
+    eval_batch_size: int = by_model(
         "columns of the text in evaluation", of(INDRNN, 10), others=32, low=1
     )
 
@@ -238,20 +240,20 @@ class LanguageOptions(ModelOptions):
     )
     optimizer: str = option("adam", "the optimiser", choices=("adam", "rmsprop", "sgd"))
     momentum: float | None = default("of rmsprop and sgd", 0.0, low=0, high=BELOW_1)
-    lr: float | None = by_model("learning rate", of(INDRNN, 2e-4), others=2e-3, above=0)
-    clip_norm: float | None = by_model(
+    lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=2e-3, above=0)
+    clip_norm: float = by_model(
         "bound on the norm of all gradients together; 0: none", of(INDRNN, 0.0), others=1.0, low=0
     )
-    clip_value: float | None = by_model(
+    clip_value: float = by_model(
         "bound on every entry of the gradients; 0: none", of(INDRNN, 10.0), others=0.0, low=0
     )
-    weight_decay: float | None = by_model(
+    weight_decay: float = by_model(
         "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0
     )
     bn_decay: bool | None = by_model(
         "decay batch norm's gamma too", of(INDRNN, False), negatable=True
     )
-    patience: int | None = by_model(
+    patience: int = by_model(
         "evaluations without improvement until lr is cut; 0: never",
         of(INDRNN, 100),
         others=0,
@@ -282,6 +284,11 @@ class LanguageOptions(ModelOptions):
         "of the sample; 0: the likeliest symbol", 1.0, low=0, same_run=False
     )
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """--block_config as numbers."""
+        return parse_sizes(self.block_config or "")
+
     def derived(self) -> Mapping[str, Any]:
         values = dict(super().derived())
         names = [field.name for field in dataclasses.fields(self)]
@@ -306,15 +313,15 @@ class LanguageOptions(ModelOptions):
                 )
         if self.model in INDRNN and not self.embed_size:
             raise OptionError(
-                f"--embed_size 0 came with --model {self.model}, whose head ends in the embedding's "
-                "width; give one above 0"
+                f"--embed_size 0 came with --model {self.model}, whose head is as wide "
+                "as the embedding; give one above 0"
             )
         if self.tied and self.model in RECURRENT and self.embed_size != self.hidden_size:
             raise OptionError(
                 f"--tied came with --embed_size {self.embed_size} and --hidden_size "
                 f"{self.hidden_size}, which then share a table; make them equal"
             )
-        if self.patience and self.min_lr > self.lr:
+        if self.min_lr is not None and self.min_lr > self.lr:
             raise OptionError(
                 f"--min_lr {self.min_lr:g} came with --lr {self.lr:g}, expected at most that"
             )
@@ -322,6 +329,11 @@ class LanguageOptions(ModelOptions):
             raise OptionError(
                 "--zoneout_masks shared came, but not both --zoneout_h and --zoneout_c, which "
                 "share them; give both"
+            )
+        if self.zoneout_masks == "static" and self.dynamic_len and self.dynamic_len > self.seq_len:
+            raise OptionError(
+                f"--dynamic_len {self.dynamic_len} came with --zoneout_masks static of --seq_len "
+                f"{self.seq_len} steps, expected at most that; lower it"
             )
         if self.norm_of == "c" and self.model != "lstm":
             raise OptionError(

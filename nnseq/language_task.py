@@ -33,28 +33,17 @@ from nnseq.data.made_up import write_made_up
 from nnseq.data.prefetch import Prefetch
 from nnseq.data.streams import Streams, Variable, windows
 from nnseq.dynamic_evaluation import dynamic_evaluation, gradient_rms, grid
-from nnseq.language_options import INDRNN, LanguageOptions, parse_sizes
-from nnseq.models import (
-    DenseIndRNNBody,
-    LanguageModel,
-    PlainIndRNNBody,
-    RecurrentBody,
-    ResidualIndRNNBody,
-    SequenceBody,
-    detach,
-    no_decay,
-)
-from nnseq.nn import GRU, LSTM, RNN, Module, Recurrent, norm_stabilizer, weight_noise
-from nnseq.nn.initializers import GLOROT, Initializer, Orthogonal, Uniform
+from nnseq.language_models import build_model, build_optimizer, build_plateau
+from nnseq.language_options import LanguageOptions
+from nnseq.models import detach
+from nnseq.nn import norm_stabilizer, weight_noise
 from nnseq.ops.losses import cross_entropy
-from nnseq.optim import SGD, Adam, Optimizer, Plateau, RMSProp
 from nnseq.options import OptionError
 from nnseq.plots import Panel, draw
 from nnseq.sampling import sample
 from nnseq.task import BestWeights, Task, streams
 from nnseq.tensor import Tensor, no_grad
 
-NEVER = 2**31  # evaluations: longer than any run
 MADE_UP_SEED = 4
 
 
@@ -67,6 +56,7 @@ class Text(NamedTuple):
         files: that `--data` must hold.
         V: kinds of tokens in it, for a model that is built without it.
         read: its reader.
+    is_of_words: what is reported is perplexity, else bits per character.
     """
 
     name: str
@@ -74,6 +64,7 @@ class Text(NamedTuple):
     files: str
     V: int
     read: Callable[[Path], Corpus]
+    is_of_words: bool = False
 
 
 class LanguageTask(Task):
@@ -85,7 +76,8 @@ class LanguageTask(Task):
     """
 
     def __init__(self, options: LanguageOptions, text: Text) -> None:
-        self.options = o = options
+        self.options: Any = options  # what its model has is not None
+        o = self.options
         init, data, masks = streams(o.seed)
         self.rngs = {"masks": masks}  # the batches own the generator of data, and its state
         self.corpus, self.data_note = read(o, text)
@@ -108,9 +100,7 @@ class LanguageTask(Task):
                     f"--seq_len, --batch_size or --eval_batch_size: {error}"
                 ) from None
             self.steps_per_epoch = self.batches.steps_per_epoch
-        self.measure, self.measured = "bpc", lambda nats: nats / math.log(2)  # (2)
-        if self.corpus is not None and self.corpus.unit == "word":
-            self.measure, self.measured = "ppl", perplexity
+        self.measure = "ppl" if text.is_of_words else "bpc"
 
     def forget(self) -> None:
         """Sets the carried state to zero."""
@@ -130,9 +120,9 @@ class LanguageTask(Task):
             a, states, *hidden = self.model(
                 x, self.states, rng=rng, start=self.start, return_hidden=bool(o.norm_coef)
             )
-            loss = cross_entropy(a, y)
+            loss: Tensor = cross_entropy(a, y)
             if o.norm_coef:
-                chosen = hidden[0] if o.norm_of == "h" else hidden[1]
+                chosen = getattr(hidden[0], o.norm_of)
                 loss = loss + norm_stabilizer(chosen, o.norm_coef, divisor=o.norm_divisor)  # (1)
         self.states, self.start = detach(states), self.start + len(x)
         return loss
@@ -168,6 +158,12 @@ class LanguageTask(Task):
             self.batches.close()
 
     # ---- evaluation ------------------------------------------------------------------------------
+
+    def measured(self, nats: float) -> float:
+        """(2), or of words (3), inf where it overflows."""
+        if self.measure == "bpc":
+            return nats / math.log(2)
+        return math.exp(nats) if nats < 700 else math.inf
 
     def windows(self, ids: np.ndarray) -> Iterator[TextBatch]:
         """All targets of a text, as its evaluation reads them."""
@@ -243,8 +239,11 @@ class LanguageTask(Task):
             steps, nats = zip(*self.validations, strict=True)
             valid = (steps, [self.measured(x) for x in nats])
             name = f"validation {self.measure}"
-            panels = [Panel("training", "step", {"loss, nats": loss}, self.baseline)]
-            draw(folder / "curve.png", [*panels, Panel(name, "step", {name: valid})], 2)
+            panels = [
+                Panel("training", "step", {"loss, nats": loss}, self.baseline, is_log=False),
+                Panel(name, "step", {name: valid}, is_log=self.measure == "ppl"),
+            ]
+            draw(folder / "curve.png", panels, 2)
 
     def describe(self) -> list[str]:
         if self.corpus is None:
@@ -288,15 +287,10 @@ class LanguageTask(Task):
         return self.batches
 
 
-def perplexity(nats: float) -> float:
-    """(3); inf where it overflows."""
-    return math.exp(nats) if nats < 700 else math.inf
-
-
 # ---- made from options ---------------------------------------------------------------------------
 
 
-def read(o: LanguageOptions, text: Text) -> tuple[Corpus | None, str]:
+def read(o: Any, text: Text) -> tuple[Corpus | None, str]:
     """The corpus, or None for `--max_steps 0` without `--data`; and which files it is of.
 
     Raises:
@@ -318,7 +312,7 @@ def read(o: LanguageOptions, text: Text) -> tuple[Corpus | None, str]:
     )
 
 
-def build_batches(o: LanguageOptions, ids: np.ndarray, rng: np.random.Generator) -> Batches:
+def build_batches(o: Any, ids: np.ndarray, rng: np.random.Generator) -> Batches:
     """The training text as --batching says."""
     B, T = o.batch_size, o.seq_len
     if o.batching == "chunks":
@@ -332,107 +326,3 @@ def build_batches(o: LanguageOptions, ids: np.ndarray, rng: np.random.Generator)
         variable=Variable() if o.variable_len else None,
         reset_every=o.reset_every,
     )
-
-
-def build_model(o: LanguageOptions, V: int, rng: np.random.Generator) -> Module:
-    """The language model of the options, for V kinds of tokens."""
-    is_indrnn, D = o.model in INDRNN, o.embed_size or V
-    starts = {} if is_indrnn else dict.fromkeys(("embed_init", "decoder_init"), weight_init(o))
-    return LanguageModel(
-        V,
-        indrnn_body(o, D, rng) if is_indrnn else RecurrentBody(recurrent(o, D, rng)),
-        rng=rng,
-        embed_size=o.embed_size or None,
-        tied=bool(o.tied),
-        head="indrnn" if is_indrnn else None,
-        p_embedding=o.p_embedding or 0.0,
-        p_words=o.p_words,
-        p_head=o.p_head,
-        **starts,
-    )
-
-
-def indrnn_body(o: LanguageOptions, D: int, rng: np.random.Generator) -> SequenceBody:
-    """Plain, residual or dense; batch norm keeps statistics of 2 · seq_len steps."""
-    common: dict[str, Any] = {
-        "rng": rng,
-        "seq_len": o.seq_len,
-        "u_bound": o.U_bound or None,
-        "small_norm_init": o.small_norm_init,
-        "act": o.act,
-        "bn": o.bn,
-        "bn_steps": 2 * o.seq_len,
-        "p_drop": o.p_drop,
-        "dtype": np.dtype(o.dtype),
-    }
-    if o.MAG is not None:
-        common["MAG"] = o.MAG
-    if o.model == "indrnn_plain":
-        return PlainIndRNNBody(D, o.hidden_size, o.num_layers, p_drop_last=o.p_drop_last, **common)
-    if o.model == "indrnn_residual":
-        return ResidualIndRNNBody(
-            D, o.hidden_size, o.num_blocks, p_drop_last=o.p_drop_last, **common
-        )
-    return DenseIndRNNBody(
-        D,
-        o.growth_rate,
-        parse_sizes(o.block_config),
-        first=None,
-        last_layer=False,
-        p_drop_inner=o.p_drop_inner,
-        p_drop_transition=o.p_drop_transition,
-        **common,
-    )
-
-
-def recurrent(o: LanguageOptions, D: int, rng: np.random.Generator) -> Recurrent:
-    """The LSTM, the GRU (reset before the product) or the simple RNN (relu) of the zoneout paper."""
-    own: dict[str, Any] = {"zoneout_h": o.zoneout_h}
-    if o.zoneout_masks is not None:
-        own["zoneout_masks"] = o.zoneout_masks
-        if o.zoneout_masks == "static":
-            own["seq_len"] = o.seq_len + 10 * bool(o.variable_len)
-    if o.model == "lstm":
-        own |= {"zoneout_c": o.zoneout_c, "forget_bias": o.forget_bias}
-        own |= {"p_drop_igate": o.p_drop_igate, "ogate_zoneout": bool(o.ogate_zoneout)}
-    elif o.model == "gru":
-        own |= {"reset_after": False, "p_drop_igate": o.p_drop_igate}
-    else:
-        own["act"] = "relu"
-    return {"lstm": LSTM, "gru": GRU, "srnn": RNN}[o.model](
-        D,
-        o.hidden_size,
-        rng=rng,
-        num_layers=o.num_layers,
-        p_drop=o.p_drop or 0.0,
-        W_init=weight_init(o),
-        W_hh_init=Orthogonal() if o.init == "orthogonal" else weight_init(o),
-        dtype=np.dtype(o.dtype),
-        **own,
-    )
-
-
-def weight_init(o: LanguageOptions) -> Initializer:
-    """Of all weights but, under "orthogonal", W_hh."""
-    if o.init != "uniform":
-        return GLOROT
-    return Uniform(-o.init_width / 2, o.init_width / 2)
-
-
-def build_optimizer(o: LanguageOptions, model: Module) -> Optimizer:
-    """--optimizer; weight decay leaves u, biases and, without --bn_decay, γ alone."""
-    given: dict[str, Any] = {}
-    if o.weight_decay:
-        given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
-    if o.optimizer == "adam":
-        return Adam(model.named_parameters(), o.lr, **given)
-    kind = RMSProp if o.optimizer == "rmsprop" else SGD
-    return kind(model.named_parameters(), o.lr, momentum=o.momentum, **given)
-
-
-def build_plateau(o: LanguageOptions) -> Plateau:
-    """The rule of IndRNN's authors, or, with --patience 0, one that never cuts."""
-    if not o.patience:
-        return Plateau(o.lr, NEVER)
-    rule = {"min_lr": o.min_lr, "stop": True, "patience_factor": 0.5, "patience_added": 2}
-    return Plateau(o.lr, o.patience, o.lr_factor, **rule)

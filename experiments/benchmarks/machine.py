@@ -100,7 +100,7 @@ def describe(device: str, threads: int, limits: Limits, pinning: dict[str, str])
     """What "machine" holds in the JSON file."""
     return {
         "device": device,
-        "name": _gpu() if device == "cuda" else _processor(),
+        "name": _gpu() if device == "cuda" else processor(),
         "cpus": machine.usable_cpus(),
         "threads": threads,
         "threads_set_by": pinning,
@@ -120,7 +120,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

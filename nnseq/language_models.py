@@ -1,0 +1,131 @@
+"""From the options of a language model to the model and its optimiser.
+
+`o` is a LanguageOptions: what its model has is not None there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnseq.models import (
+    DenseIndRNNBody,
+    LanguageModel,
+    PlainIndRNNBody,
+    RecurrentBody,
+    ResidualIndRNNBody,
+    SequenceBody,
+    no_decay,
+)
+from nnseq.nn import GRU, LSTM, RNN, Module, Recurrent
+from nnseq.nn.initializers import GLOROT, Initializer, Orthogonal, Uniform
+from nnseq.optim import SGD, Adam, Optimizer, Plateau, RMSProp
+
+NEVER = 2**31  # evaluations: longer than any run
+
+
+def build_model(o: Any, V: int, rng: np.random.Generator) -> Module:
+    """The language model of the options, for V kinds of tokens."""
+    is_indrnn, D = o.model.startswith("indrnn"), o.embed_size or V
+    starts = {} if is_indrnn else dict.fromkeys(("embed_init", "decoder_init"), weight_init(o))
+    return LanguageModel(
+        V,
+        indrnn_body(o, D, rng) if is_indrnn else RecurrentBody(recurrent(o, D, rng)),
+        rng=rng,
+        embed_size=o.embed_size or None,
+        tied=bool(o.tied),
+        head="indrnn" if is_indrnn else None,
+        p_embedding=o.p_embedding or 0.0,
+        p_words=o.p_words,
+        p_head=o.p_head,
+        **starts,
+    )
+
+
+def indrnn_body(o: Any, D: int, rng: np.random.Generator) -> SequenceBody:
+    """Plain, residual or dense; batch norm keeps statistics of 2 · seq_len steps."""
+    common: dict[str, Any] = {
+        "rng": rng,
+        "seq_len": o.seq_len,
+        "u_bound": o.U_bound or None,
+        "small_norm_init": o.small_norm_init,
+        "act": o.act,
+        "bn": o.bn,
+        "bn_steps": 2 * o.seq_len,
+        "p_drop": o.p_drop,
+        "dtype": np.dtype(o.dtype),
+    }
+    if o.MAG is not None:
+        common["MAG"] = o.MAG
+    if o.model == "indrnn_plain":
+        return PlainIndRNNBody(D, o.hidden_size, o.num_layers, p_drop_last=o.p_drop_last, **common)
+    if o.model == "indrnn_residual":
+        return ResidualIndRNNBody(
+            D, o.hidden_size, o.num_blocks, p_drop_last=o.p_drop_last, **common
+        )
+    return DenseIndRNNBody(
+        D,
+        o.growth_rate,
+        o.blocks,
+        first=None,
+        last_layer=False,
+        p_drop_inner=o.p_drop_inner,
+        p_drop_transition=o.p_drop_transition,
+        **common,
+    )
+
+
+def recurrent(o: Any, D: int, rng: np.random.Generator) -> Recurrent:
+    """The LSTM, the GRU (reset before the product) or the simple RNN with relu."""
+    own: dict[str, Any] = {"zoneout_h": o.zoneout_h}
+    if o.zoneout_masks is not None:
+        own["zoneout_masks"] = o.zoneout_masks
+        if o.zoneout_masks == "static":
+            own["seq_len"] = o.seq_len + 10 * bool(o.variable_len)
+    if o.model == "lstm":
+        own |= {"zoneout_c": o.zoneout_c, "forget_bias": o.forget_bias}
+        own |= {"p_drop_igate": o.p_drop_igate, "ogate_zoneout": bool(o.ogate_zoneout)}
+    elif o.model == "gru":
+        own |= {"reset_after": False, "p_drop_igate": o.p_drop_igate}
+    else:
+        own["act"] = "relu"
+    kind: Callable[..., Recurrent] = {"lstm": LSTM, "gru": GRU, "srnn": RNN}[o.model]
+    return kind(
+        D,
+        o.hidden_size,
+        rng=rng,
+        num_layers=o.num_layers,
+        p_drop=o.p_drop or 0.0,
+        W_init=weight_init(o),
+        W_hh_init=Orthogonal() if o.init == "orthogonal" else weight_init(o),
+        dtype=np.dtype(o.dtype),
+        **own,
+    )
+
+
+def weight_init(o: Any) -> Initializer:
+    """Of all weights but, under "orthogonal", W_hh."""
+    if o.init != "uniform":
+        return GLOROT
+    return Uniform(-o.init_width / 2, o.init_width / 2)
+
+
+def build_optimizer(o: Any, model: Module) -> Optimizer:
+    """--optimizer; weight decay leaves u, biases and, without --bn_decay, γ alone."""
+    given: dict[str, Any] = {}
+    if o.weight_decay:
+        given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
+    if o.optimizer == "adam":
+        return Adam(model.named_parameters(), o.lr, **given)
+    kind = RMSProp if o.optimizer == "rmsprop" else SGD
+    return kind(model.named_parameters(), o.lr, momentum=o.momentum, **given)
+
+
+def build_plateau(o: Any) -> Plateau:
+    """The rule of IndRNN's authors, or, with --patience 0, one that never cuts."""
+    if not o.patience:
+        return Plateau(o.lr, NEVER)
+    rule = {"min_lr": o.min_lr, "stop": True, "patience_factor": 0.5, "patience_added": 2}
+    return Plateau(o.lr, o.patience, o.lr_factor, **rule)
