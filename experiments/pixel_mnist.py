@@ -1,24 +1,23 @@
-"""MNIST pixel by pixel: a digit, read one of its 784 pixels at a time, top to bottom.
+"""MNIST pixel by pixel: a digit, read one of its 784 pixels at a time, row by row.
 
     python experiments/pixel_mnist.py --data DIR --preset indrnn_plain6 --epochs 3
     python experiments/pixel_mnist.py --data DIR --preset indrnn_dense --permute
 
 DIR holds the four idx files, as `python -m nnseq.data fetch mnist` leaves them. With --permute all
-digits are shown in one random order of the pixels, which is saved with the parameters. --valid_size
-of the 60,000 training images, drawn at random, choose the best weights; with these the 10,000 test
-images are classified.
+digits are shown in one random order of their pixels, which is saved with the parameters. A part of
+the training images, drawn at random, chooses the best weights, which then classify the test images.
 
-The IndRNN presets are the networks and recipes of Li et al. 2019, "Deep independently recurrent
-neural network (IndRNN)", arXiv:1910.06251; the others those of Krueger et al. 2017, "Zoneout",
-arXiv:1606.01305, and Cooijmans et al. 2017, "Recurrent batch normalization", arXiv:1603.09025.
-Zoneout's own script drew its permutation with replacement, so that 283 pixels never came; here it
-is one.
+The IndRNN presets are networks and recipes of the program of Li, Li, Cook, Gao 2019, "Deep
+independently recurrent neural network (IndRNN)", arXiv:1910.06251. The others follow the program of
+Krueger et al. 2017, "Zoneout", arXiv:1606.01305, built on that of Cooijmans et al. 2017, "Recurrent
+batch normalization", arXiv:1603.09025, but for their initial weights, and for the order: theirs was
+drawn with replacement, so that a third of the pixels never came.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,169 +31,133 @@ from nnseq.classification_options import (
     RESIDUAL,
     ClassificationOptions,
     indrnn_body,
-    no_decay,
+    of_indrnn,
 )
-from nnseq.classification_task import ClassificationTask, Examples
-from nnseq.data.batches import ArrayBatch
-from nnseq.data.images import Images
-from nnseq.data.made_up import write_made_up
-from nnseq.data.mnist import mnist
+from nnseq.classification_task import ClassificationTask, build_examples, read
+from nnseq.data.examples import Labelled
+from nnseq.data.images import NUM_CLASSES, Images
+from nnseq.data.mnist import SIDE, mnist
 from nnseq.data.pixels import pixel_sequences
-from nnseq.data.prefetch import Prefetch
-from nnseq.data.shuffled import Shuffled
 from nnseq.model_options import by_model
 from nnseq.models import RecurrentBody, SequenceClassifier
 from nnseq.nn import LSTM, BatchNormLSTM, Module, Permutation
-from nnseq.nn.initializers import GLOROT, HeNormal
-from nnseq.options import OptionError, option, parse
+from nnseq.nn.initializers import GLOROT
+from nnseq.options import option, parse
 from nnseq.task import streams
 from nnseq.train import run
 
-PIXELS, CLASSES, TEST_BATCH = 784, 10, 100
-DEEP = {"permute": False, "batch_size": 32, "lr": 2e-4, "MAG": 5.0, "weight_decay": 1e-4}
-PERMUTED = {"permute": True, "batch_size": 100, "hidden_size": 100, "epochs": 100, "lr": 1e-4}
-ZONED = PERMUTED | {"zoneout_h": 0.15, "zoneout_c": 0.15}
-DROPOUTS = {"dropout": 0.2, "dropout_inner": 0.1, "dropout_between": 0.1}
-DROPOUTS |= {"dropout_first": 0.2, "dropout_last": 0.1}
+T = SIDE * SIDE
+LSTMS = ("lstm", "lstm_rbn")
+OF_LSTMS = dict.fromkeys(LSTMS, 0.0)
+LSTM_RECIPE = {"permute": True, "batch_size": 100, "epochs": 100, "valid_share": 1 / 6}
 PRESETS: dict[str, dict[str, Any]] = {
-    "indrnn_plain6": DEEP | {"model": PLAIN, "num_layers": 6},
-    "indrnn_plain12": DEEP | {"model": PLAIN, "num_layers": 12},
-    "indrnn_residual": DEEP | {"model": RESIDUAL, "num_blocks": 5},
-    "indrnn_dense": DEEP | {"model": DENSE, "growth": 16, "num_first": 6} | DROPOUTS,
-    "lstm": PERMUTED | {"model": "lstm"},
-    "zoneout_lstm": ZONED | {"model": "lstm"},
-    "zoneout_lstm_rbn": ZONED | {"model": "lstm_rbn"},
+    "indrnn_plain6": {"model": PLAIN, "num_layers": 6},
+    "indrnn_plain12": {"model": PLAIN, "num_layers": 12},
+    "indrnn_residual": {"model": RESIDUAL, "num_blocks": 5},
+    "indrnn_dense": {"model": DENSE, "growth_rate": 16, "num_first": 6, "block_config": "8,6,4"},
+    "lstm": {"model": "lstm", **LSTM_RECIPE},
+    "zoneout_lstm": {"model": "lstm", "zoneout_h": 0.15, "zoneout_c": 0.15, **LSTM_RECIPE},
+    "zoneout_lstm_rbn": {"model": "lstm_rbn", "zoneout_h": 0.15, "zoneout_c": 0.15, **LSTM_RECIPE},
 }
-DEEP_PAPER = "Li et al. 2019, table 2; the authors' log"
-PUBLISHED = {
-    "indrnn_plain6": f"test accuracy 0.990, with --permute 0.960 ({DEEP_PAPER}: 0.9904, 0.9564)",
-    "indrnn_plain12": f"0.9937, with --permute 0.9684 ({DEEP_PAPER}: 0.9946, 0.9653)",
-    "indrnn_residual": f"0.9939, with --permute 0.9702 ({DEEP_PAPER}: 0.9938, 0.9686)",
-    "indrnn_dense": f"0.9948, with --permute 0.972 ({DEEP_PAPER}: 0.9948, 0.9716)",
-    "lstm": "0.902 with --permute, 0.989 without (Cooijmans et al. 2017)",
-    "zoneout_lstm": "0.931 with --permute (Krueger et al. 2017, as in Li et al. 2019, table 2)",
-    "zoneout_lstm_rbn": "0.959 with --permute (the same)",
+PUBLISHED = {  # the authors' log in brackets
+    "indrnn_plain6": "accuracy 0.990 (0.9904); --permute 0.960 (0.9564); Li et al. 2019, table 2",
+    "indrnn_plain12": "0.9937 (0.9946); --permute 0.9684 (0.9653); the same",
+    "indrnn_residual": "0.9939 (0.9938); --permute 0.9702 (0.9686); the same",
+    "indrnn_dense": "0.9948 (0.9948); --permute 0.972 (0.9716); the same",
+    "lstm": "0.902; --no_permute 0.989; Cooijmans et al. 2017",
+    "zoneout_lstm": "0.931; Krueger et al. 2017, as Li et al. 2018, table 1, has it",
+    "zoneout_lstm_rbn": "0.959; the same",
 }
-SMOKE = {"batch_size": 10, "valid_size": 20, "eval_every": 3, "max_steps": 6, "log_every": 3}
-
-
-def of_lstm(value: Any) -> dict[str, Any]:
-    """The same default for both kinds of LSTM."""
-    return dict.fromkeys(("lstm", "lstm_rbn"), value)
+SMOKE = {"batch_size": 10, "eval_every": 3, "max_steps": 6, "log_every": 3}
 
 
 @dataclass(frozen=True)
 class PixelOptions(ClassificationOptions):
     """The options of this experiment alone."""
 
-    model: str = option(PLAIN, "the network", choices=(*INDRNN, *of_lstm(0)))
-    permute: bool = option(False, "one random order of the pixels", negatable=True)
-    valid_size: int = option(3000, "training images held back", low=1, high=59_000)
-    hidden_size: int | None = by_model(
-        "units of a layer", {PLAIN: 128, RESIDUAL: 128, **of_lstm(100)}, low=1
+    model: str = option(PLAIN, "the network", choices=(*INDRNN, *LSTMS))
+    permute: bool = option(False, "one random order of the pixels for all digits", negatable=True)
+    bn_decay: bool | None = by_model(
+        "decay batch norm's gamma too", of_indrnn(True), negatable=True
     )
-    zoneout_h: float | None = by_model("P(h stays old)", of_lstm(0.0), low=0, high=1)
-    zoneout_c: float | None = by_model("P(c stays old)", of_lstm(0.0), low=0, high=1)
-    initial_noise: float | None = by_model("std of h before step 0", {"lstm_rbn": 0.0}, low=0)
+    hidden_size: int | None = by_model(
+        "units of a layer", {PLAIN: 128, RESIDUAL: 128} | dict.fromkeys(LSTMS, 100), low=1
+    )
+    zoneout_h: float | None = by_model("P(h keeps its old value)", OF_LSTMS, low=0, high=1)
+    zoneout_c: float | None = by_model("P(c keeps its old value)", OF_LSTMS, low=0, high=1)
+    initial_noise: float | None = by_model(
+        "std of noise on h before the first pixel, in training", {"lstm_rbn": 0.0}, low=0
+    )
 
 
 class PixelNetwork(Module):
-    """A classifier of pixel sequences, which sees them in its own order if it has one."""
+    """A classifier of pixel sequences (784, B, 1), which may see them in an order of its own."""
 
     def __init__(self, classifier: Module, permutation: Permutation | None) -> None:
-        self.permutation, self.classifier = permutation, classifier
+        self.classifier, self.permutation = classifier, permutation
 
     def forward(self, x: Any, rng: np.random.Generator | None = None) -> Any:
-        """Map x (784, B, 1) to logits (B, 10)."""
+        """Map (784, B, 1) to logits (B, 10)."""
         return self.classifier(x if self.permutation is None else self.permutation(x), rng=rng)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As Module's, with a word on weights that differ in the order of the pixels alone."""
+        if state.keys() ^ self.state_dict().keys() == {"permutation.order"}:
+            seen, cure = (
+                ("row by row", "--no_permute") if self.permutation else ("permuted", "--permute")
+            )
+            raise ValueError(f"it was trained on pixels that came {seen}; give {cure}")
+        super().load_state_dict(state)
 
 
 class PixelTask(ClassificationTask):
-    """MNIST, the network of the options, and the order of the pixels."""
+    """MNIST, and the network of the options."""
 
     def __init__(self, options: PixelOptions) -> None:
         init, data, masks = streams(options.seed)
-        of_split, of_batches, of_order = data.spawn(3)
-        order = Permutation(PIXELS, rng=of_order) if options.permute else None
-        network = PixelNetwork(build_classifier(options, init), order)
-        needs_files = options.max_steps != 0 or options.eval
-        examples = read_examples(options, of_split, of_batches) if needs_files else None
-        excluded = no_decay(options) if options.model in INDRNN else ()
-        super().__init__(options, network, examples, masks, excluded)
+        of_examples, of_order = data.spawn(2)
+        permutation = Permutation(T, rng=of_order) if options.permute else None
+        network = PixelNetwork(build_classifier(options, init), permutation)
+
+        def sets(folder: Path) -> tuple[Images, Images]:
+            return mnist(folder, "train"), mnist(folder, "test")
+
+        found, note = read(options, "mnist", sets)
+        examples = None
+        if found is not None:
+            train, test = (labelled(images, options.dtype) for images in found)
+            examples = build_examples(options, train, test, of_examples)
+            note += ", ".join(name for images in found for name in images.files)
+        super().__init__(options, network, examples, note, masks)
 
 
-def read_examples(
-    o: PixelOptions, of_split: np.random.Generator, of_batches: np.random.Generator
-) -> Examples:
-    """The two sets of MNIST, the training set split in two."""
-    folder = Path(o.data or "data/mnist")
-    if o.smoke and o.data is None:
-        folder = Path(str(o.out), "made_up")
-        write_made_up("mnist", folder, np.random.default_rng(o.seed))
-    train, test = mnist(folder, "train"), mnist(folder, "test")
-    if len(train.labels) - o.valid_size < o.batch_size:
-        raise OptionError(
-            f"--valid_size: {o.valid_size} of {len(train.labels)} images came, which leaves fewer "
-            f"than --batch_size {o.batch_size}; lower one of them"
-        )
-    shuffled = of_split.permutation(len(train.labels))
-    held_back, rest = shuffled[: o.valid_size], shuffled[o.valid_size :]
-    batches = Shuffled(
-        len(rest),
-        o.batch_size,
-        rng=of_batches,
-        make=lambda indices, rng: as_batch(train, rest[indices], o.dtype),
-        drop_last=True,
-    )
-    made_up = "made-up digits in MNIST's format: " if o.smoke and o.data is None else ""
-    files = ", ".join(Path(name).name for name in (*train.files, *test.files))
-    return Examples(
-        Prefetch(batches),
-        lambda: in_batches(train, np.sort(held_back), o.dtype),
-        lambda: in_batches(test, np.arange(len(test.labels)), o.dtype),
-        made_up + files,
-    )
+def labelled(images: Images, dtype: str) -> Labelled:
+    """The images as sequences of their pixels in [0, 1]."""
+
+    def look(indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return pixel_sequences(images.images[indices], dtype=dtype)
+
+    return Labelled(images.labels.astype(np.int64), look)
 
 
-def as_batch(images: Images, indices: np.ndarray, dtype: str) -> ArrayBatch:
-    """Pixels (784, B, 1) in [0, 1] and classes (B,) of some images."""
-    x = pixel_sequences(images.images[indices], dtype=dtype)
-    return ArrayBatch(x, images.labels[indices].astype(np.int64))
-
-
-def in_batches(images: Images, indices: np.ndarray, dtype: str) -> Iterator[ArrayBatch]:
-    """All of these images once, in their order."""
-    for k in range(0, len(indices), TEST_BATCH):
-        yield as_batch(images, indices[k : k + TEST_BATCH], dtype)
-
-
-def build_classifier(o: PixelOptions, rng: np.random.Generator) -> SequenceClassifier:
-    """The network of the options, from pixels (784, B, 1) in any order."""
-    dtype = np.dtype(o.dtype)
+def build_classifier(options: PixelOptions, rng: np.random.Generator) -> SequenceClassifier:
+    """The network of the options, from sequences (784, B, 1) to the ten digits."""
+    o: Any = options
     if o.model in INDRNN:
-        body = indrnn_body(o, 1, PIXELS, rng)
-        return SequenceClassifier(body, CLASSES, rng=rng, readout_init=HeNormal())
-    zoneout = {"zoneout_h": o.zoneout_h, "zoneout_c": o.zoneout_c}
-    shared = {"rng": rng, "dtype": dtype, "output": "last", **zoneout}
+        return SequenceClassifier(indrnn_body(o, 1, T, rng), NUM_CLASSES, rng=rng)
+    own = {"rng": rng, "dtype": np.dtype(o.dtype), "output": "last", "learn_states": True}
+    own |= {"zoneout_h": o.zoneout_h, "zoneout_c": o.zoneout_c}
     if o.model == "lstm":
-        rnn: Any = LSTM(1, o.hidden_size, **shared)
+        rnn: Any = LSTM(1, o.hidden_size, **own)
     else:
-        rnn = BatchNormLSTM(1, o.hidden_size, PIXELS, initial_noise=o.initial_noise, **shared)
-    return SequenceClassifier(RecurrentBody(rnn), CLASSES, rng=rng, readout_init=GLOROT)
+        rnn = BatchNormLSTM(1, o.hidden_size, T, initial_noise=o.initial_noise, **own)
+    return SequenceClassifier(RecurrentBody(rnn), NUM_CLASSES, rng=rng, readout_init=GLOROT)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = parse(
-        "pixel_mnist",
-        PixelOptions,
-        argv,
-        __doc__,
-        presets=PRESETS,
-        published=PUBLISHED,
-        smoke=SMOKE,
-    )
-    return run("pixel_mnist", options, PixelTask)
+    given: dict[str, Any] = {"presets": PRESETS, "published": PUBLISHED, "smoke": SMOKE}
+    return run("pixel_mnist", parse("pixel_mnist", PixelOptions, argv, __doc__, **given), PixelTask)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class Best:
         return was_cut
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns nested dicts of arrays and JSON-able values; the plateau's state is among them."""
+        """Returns nested dicts of arrays and JSON-able values, the state of the plateau too."""
         return {
             "step": self.step,
             "metric": self.metric,
@@ -85,10 +85,10 @@ class Best:
         """
         weights, own = state["weights"], self.model.state_dict().keys()
         if weights is not None and weights.keys() != own:
-            strange = ", ".join(sorted(weights.keys() ^ own))
+            strange, model = ", ".join(sorted(weights.keys() ^ own)), type(self.model).__name__
             raise ValueError(
-                f"Best: load_state_dict: the weights belong to another {type(self.model).__name__}; "
-                f"only one of them has {strange}; build it with the arguments it was saved with"
+                f"Best: load_state_dict: the weights are of another {model}, only one of the two "
+                f"has {strange}; build it with the arguments it was saved with"
             )
         step, metric, optimizer = state["step"], state["metric"], state["optimizer"]
         self.plateau.load_state_dict(state["plateau"])

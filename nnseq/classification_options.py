@@ -1,21 +1,37 @@
-"""What the experiments that classify sequences can be told, and the IndRNN networks made of it."""
+"""Options of the experiments that name the class of a sequence, and the IndRNN networks they make.
+
+What an option is when nothing says so depends on --model; an option that could change nothing
+beside the others is refused (NEEDS). Defaults are those of the IndRNN authors' two scripts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from nnseq.cells.indrnn import ACTIVATIONS
 from nnseq.model_options import ModelOptions, by_model
-from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody
-from nnseq.models.body import SequenceBody
+from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody, SequenceBody
 from nnseq.options import OptionError, data_option, epochs_option, option
 
 PLAIN, RESIDUAL, DENSE = "indrnn_plain", "indrnn_residual", "indrnn_dense"
-RULES = ("adam", "rmsprop")
 INDRNN = (PLAIN, RESIDUAL, DENSE)
+EPOCHS = 100  # where nothing else ends a run
+BELOW_1 = 0.999999  # of what must not be 1
+
+# What must hold for an option to change anything, as a message says it.
+NEEDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "patience": ("--anneal 0", lambda o: not o.anneal),
+    "lr_factor": ("--patience above 0", lambda o: o.patience),
+    "min_lr": ("--patience above 0", lambda o: o.patience),
+    "bn_decay": ("--weight_decay above 0", lambda o: o.weight_decay),
+    "MAG": ("--U_bound 0 or --init_last_u", lambda o: not o.U_bound or o.init_last_u),
+}
 
 
 def of_indrnn(value: Any) -> Mapping[str, Any]:
@@ -23,91 +39,176 @@ def of_indrnn(value: Any) -> Mapping[str, Any]:
     return dict.fromkeys(INDRNN, value)
 
 
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """Reads "8,6,4".
+
+    Raises:
+        ValueError: not whole numbers above zero.
+    """
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise ValueError(f"{text!r} came, expected whole numbers above zero like 8,6,4")
+    return tuple(int(part) for part in parts)
+
+
+def p_drop(help: str, dense: float) -> Any:
+    """A chance to drop that only dense networks have."""
+    return by_model(f"P(drop) {help}", {DENSE: dense}, low=0, high=BELOW_1)
+
+
 @dataclass(frozen=True)
 class ClassificationOptions(ModelOptions):
-    """IndRNN networks, their schedule, and files; an experiment adds its own.
+    """IndRNN networks, their recipe, and files; an experiment adds its own.
 
-    Defaults are those of the IndRNN authors' scripts for both of their classification tasks.
+    Raises:
+        OptionError: as ModelOptions, or an option without the one that it needs.
     """
 
     data: str | None = data_option()
-    epochs: int | None = epochs_option(None)
+    epochs: int | None = epochs_option(
+        None, "passes over the training set (default: as --patience and --anneal end; else 100)"
+    )
+    valid_share: float = option(
+        0.05, "part of the training set held back for validation", above=0, high=0.9
+    )
+    eval_batch_size: int = option(100, "sequences at a time in evaluation", low=1, same_run=False)
+
+    # ---- recipe --------------------------------------------------------------------------------
     lr: float | None = by_model("learning rate", of_indrnn(2e-4), others=1e-4, above=0)
-    optimizer: str | None = by_model("update", of_indrnn("adam"), others="rmsprop", choices=RULES)
-    weight_decay: float | None = by_model("λ of λ/2 ‖W‖²", of_indrnn(1e-4), others=0.0, low=0)
-    clip_norm: float | None = by_model("bound on ‖gradients‖", of_indrnn(0.0), others=1.0, low=0)
-    clip_value: float | None = by_model("bound on each entry", of_indrnn(10.0), others=0.0, low=0)
-    anneal: int = option(0, "steps in which lr falls linearly to 0; 0: --patience", low=0)
-    patience: int = option(100, "validations without progress before lr is cut", low=1)
-    lr_factor: float = option(0.1, "what lr is cut by", above=0, high=0.999)
-    end_lr: float = option(1e-6, "the run ends instead of a cut below this", above=0)
-    eval_every: int = option(0, "steps between validations; 0: each epoch", low=0)
+    optimizer: str | None = by_model(
+        "the optimiser", of_indrnn("adam"), others="rmsprop", choices=("adam", "rmsprop")
+    )
+    weight_decay: float | None = by_model(
+        "of weights; never of u and biases", of_indrnn(1e-4), others=0.0, low=0
+    )
+    bn_decay: bool | None = by_model(
+        "decay batch norm's gamma too", of_indrnn(False), negatable=True
+    )
+    clip_norm: float | None = by_model(
+        "bound on the norm of all gradients together; 0: none", of_indrnn(0.0), others=1.0, low=0
+    )
+    clip_value: float | None = by_model(
+        "bound on every entry of the gradients; 0: none", of_indrnn(10.0), others=0.0, low=0
+    )
+    anneal: int = option(
+        0, "steps in which lr falls linearly to 0, which ends the run; 0: lr stays", low=0
+    )
+    patience: int | None = by_model(
+        "validations without improvement until lr is cut; 0: never", of_indrnn(100), others=0, low=0
+    )
+    lr_factor: float | None = by_model(
+        "of a cut", of_indrnn(0.1), others=0.1, above=0, high=BELOW_1
+    )
+    min_lr: float | None = by_model(
+        "a cut below it ends the run", of_indrnn(1e-6), others=1e-6, above=0
+    )
+    eval_every: int = option(
+        0, "steps between validations besides the end of an epoch; 0: none", low=0
+    )
+
+    # ---- IndRNN --------------------------------------------------------------------------------
     hidden_size: int | None = by_model("units of a layer", {PLAIN: 128, RESIDUAL: 128}, low=1)
-    bn_decay: bool | None = by_model("weight decay of γ too", of_indrnn(False))
-    bn: str | None = by_model("side of the recurrence", of_indrnn("after"), choices=("before", "after"))
-    num_layers: int | None = by_model("IndRNN layers", {PLAIN: 6}, low=1)
-    num_blocks: int | None = by_model("residual blocks of two", {RESIDUAL: 5}, low=1)
-    growth: int | None = by_model("g, features a dense layer adds", {DENSE: 16}, low=1)
-    num_first: int | None = by_model("features before block 1, by g", {DENSE: 6}, low=1)
-    blocks: str | None = by_model("dense layers in each block", {DENSE: "8,6,4"})
-    dropout: float | None = by_model("after a layer", of_indrnn(0.1), low=0, high=0.99)
-    dropout_first: float | None = by_model("before block 1", {DENSE: 0.0}, low=0, high=0.99)
-    dropout_inner: float | None = by_model("inside a layer", {DENSE: 0.0}, low=0, high=0.99)
-    dropout_between: float | None = by_model("between blocks", {DENSE: 0.0}, low=0, high=0.99)
-    dropout_last: float | None = by_model("after the last block", {DENSE: 0.0}, low=0, high=0.99)
-    MAG: float | None = by_model("bound on |u|^T", of_indrnn(5.0), above=0)
-    u_bound: float | None = by_model("bound on |u| in place of MAG; 0: MAG", of_indrnn(0.0), low=0)
-    constrain_u: bool | None = by_model("hold the bound in training", of_indrnn(True), negatable=True)
-    init_last_u: bool | None = by_model("last u near 1", of_indrnn(True), negatable=True)
-    small_init: bool | None = by_model("start as one Gaussian layer: γ 0.1", of_indrnn(False))
+    num_layers: int | None = by_model("recurrent layers", {PLAIN: 6}, low=1)
+    num_blocks: int | None = by_model("residual blocks of two layers", {RESIDUAL: 5}, low=1)
+    growth_rate: int | None = by_model("features a dense layer adds", {DENSE: 16}, low=1)
+    num_first: int | None = by_model(
+        "features before the first dense block, by --growth_rate", {DENSE: 6}, low=1
+    )
+    block_config: str | None = by_model(
+        "layers of each dense block", {DENSE: "8,6,4"}, parse=parse_sizes
+    )
+    p_drop: float | None = by_model(
+        "P(an entry after a layer is dropped, at all steps)",
+        {PLAIN: 0.1, RESIDUAL: 0.1, DENSE: 0.2},
+        low=0,
+        high=BELOW_1,
+    )
+    p_drop_first: float | None = p_drop("before the first dense block", 0.2)
+    p_drop_inner: float | None = p_drop("after a dense layer's first part", 0.1)
+    p_drop_transition: float | None = p_drop("after a dense transition", 0.1)
+    p_drop_last: float | None = p_drop("after the last dense block", 0.1)
+    bn: str | None = by_model(
+        "batch norm before or after the recurrence",
+        of_indrnn("after"),
+        choices=("before", "after"),
+    )
+    act: str | None = by_model("activation", of_indrnn("relu"), choices=ACTIVATIONS)
+    MAG: float | None = by_model("U_bound = MAG^(1/T)", of_indrnn(5.0), above=0)
+    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of_indrnn(0.0), low=0)
+    constrain_u: bool | None = by_model(
+        "hold the bound in training, not just at the start", of_indrnn(True), negatable=True
+    )
+    init_last_u: bool | None = by_model(
+        "u of the last layer starts close to 1", of_indrnn(True), negatable=True
+    )
+    small_norm_init: bool | None = by_model(
+        "He's uniform input weights, gamma 0.1", of_indrnn(False), negatable=True
+    )
+
+    def derived(self) -> Mapping[str, Any]:
+        values = dict(super().derived())
+        names = [field.name for field in dataclasses.fields(self)]
+        given = {name: getattr(self, name) for name in names}
+        known = SimpleNamespace(
+            **{name: values.get(name) if x is None else x for name, x in given.items()}
+        )
+        for name, (_, is_met) in NEEDS.items():
+            if not is_met(known):
+                values[name] = None
+                setattr(known, name, given[name])  # for the needs that follow from this one
+        if not known.patience and not known.anneal:
+            values["epochs"] = EPOCHS
+        return values
 
     def check(self) -> None:
         super().check()
-        if self.anneal:
-            for name, default in (("patience", 100), ("lr_factor", 0.1), ("end_lr", 1e-6)):
-                if getattr(self, name) != default:
-                    raise OptionError(f"--{name} came with --anneal, which has no use for it; drop it")
-        if self.model == DENSE:
-            block_sizes(self.blocks)
+        for name, (need, is_met) in NEEDS.items():
+            value = getattr(self, name)
+            if value is not None and not is_met(self):
+                raise OptionError(
+                    f"--{name} is {value}, but changes nothing without {need}; give both, or drop "
+                    "it"
+                )
+        if self.min_lr is not None and self.lr is not None and self.min_lr > self.lr:
+            raise OptionError(
+                f"--min_lr {self.min_lr:g} came with --lr {self.lr:g}, expected at most that"
+            )
 
 
 def indrnn_body(
-    o: ClassificationOptions, input_size: int, seq_len: int, rng: np.random.Generator, **own: Any
+    options: ClassificationOptions,
+    input_size: int,
+    seq_len: int,
+    rng: np.random.Generator,
+    *,
+    time_diff: bool = False,
 ) -> SequenceBody:
     """The IndRNN network of the options, without its readout.
 
     Args:
-        o: with a model of INDRNN.
-        input_size, seq_len, rng: as the bodies.
-        own: further arguments of the body.
-    """
-    shared = {"seq_len": seq_len, "rng": rng, "bn": o.bn, "MAG": o.MAG, "p_drop": o.dropout}
-    shared |= {"u_bound": o.u_bound or None, "constrain_u": o.constrain_u}
-    shared |= {"init_last_u": o.init_last_u, "small_norm_init": o.small_init}
-    shared |= {"dtype": np.dtype(o.dtype), **own}
-    if o.model == PLAIN:
-        return PlainIndRNNBody(input_size, o.hidden_size, o.num_layers, **shared)
-    if o.model == RESIDUAL:
-        return ResidualIndRNNBody(input_size, o.hidden_size, o.num_blocks, **shared)
-    shared |= {"p_drop_first": o.dropout_first, "p_drop_inner": o.dropout_inner}
-    shared |= {"p_drop_transition": o.dropout_between, "p_drop_last": o.dropout_last}
-    return DenseIndRNNBody(
-        input_size, o.growth, block_sizes(o.blocks), first=o.num_first, **shared
-    )
-
-
-def no_decay(o: ClassificationOptions) -> tuple[str, ...]:
-    """The parameters without weight decay: u, biases and β; γ too, unless --bn_decay."""
-    return ("u", "b", "beta") if o.bn_decay else ("u", "b", "beta", "gamma")
-
-
-def block_sizes(text: str | None) -> tuple[int, ...]:
-    """Reads "8,6,4".
+        options: with a model of INDRNN.
+        input_size: D.
+        seq_len: T, for the bounds on u.
+        rng: draws the initial values.
+        time_diff: of a dense network.
 
     Raises:
-        OptionError: something else.
+        OptionError: a bound on u that leaves nothing to draw from.
     """
-    parts = str(text).split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise OptionError(f"--blocks: {text!r} came, expected numbers of layers such as 8,6,4")
-    return tuple(int(part) for part in parts)
+    o: Any = options  # what its model has is not None
+    shared = {"seq_len": seq_len, "rng": rng, "bn": o.bn, "act": o.act, "p_drop": o.p_drop}
+    shared |= {"u_bound": o.U_bound or None, "constrain_u": o.constrain_u}
+    shared |= {"init_last_u": o.init_last_u, "small_norm_init": o.small_norm_init}
+    shared |= {"dtype": np.dtype(o.dtype)} | ({} if o.MAG is None else {"MAG": o.MAG})
+    try:
+        if o.model == PLAIN:
+            return PlainIndRNNBody(input_size, o.hidden_size, o.num_layers, **shared)
+        if o.model == RESIDUAL:
+            return ResidualIndRNNBody(input_size, o.hidden_size, o.num_blocks, **shared)
+        drops = ("first", "inner", "transition", "last")
+        shared |= {f"p_drop_{part}": getattr(o, f"p_drop_{part}") for part in drops}
+        blocks = parse_sizes(o.block_config)
+        shared |= {"first": o.num_first, "time_diff": time_diff}
+        return DenseIndRNNBody(input_size, o.growth_rate, blocks, **shared)
+    except ValueError as error:
+        raise OptionError(f"--MAG or --U_bound: {error}") from None

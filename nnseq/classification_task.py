@@ -1,65 +1,71 @@
-"""Training of a network that reads a sequence and names its class."""
+"""Training a network that reads a sequence and names its class.
+
+    loss        mean of -ln p(class) over the batch, in nats                                (1)
+    accuracy    share of sequences whose class has the largest logit                        (2)
+
+Validation is at the end of every epoch, and every --eval_every steps. Where a sequence is looked at
+several times, as in random crops, a validation takes each look for a sequence of its own; in the
+test the logits of all its looks are averaged before (1) and (2).
+
+The weights with the best (2) in validation are kept with their optimiser (nnseq.best); they are in
+every checkpoint, and are tested at the end.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from nnseq.backend import to_device
 from nnseq.best import Best
 from nnseq.classification_options import ClassificationOptions
-from nnseq.data.batches import ArrayBatch
+from nnseq.data.examples import Examples, Labelled
+from nnseq.data.made_up import write_made_up
 from nnseq.data.prefetch import Prefetch
+from nnseq.models import no_decay
 from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
-from nnseq.optim import Adam, RMSProp
-from nnseq.optim.optimizer import Optimizer
-from nnseq.optim.schedule import Plateau
+from nnseq.optim import Adam, Optimizer, Plateau, RMSProp
+from nnseq.options import OptionError
 from nnseq.plots import Panel, draw
 from nnseq.task import BestWeights, Task
 from nnseq.tensor import Tensor, no_grad
 
+S = TypeVar("S")
 
-class Examples(NamedTuple):
-    """What a task of this kind reads.
-
-    Attributes:
-        train: batches that never end; x (T, B, D) floats, y (B,) classes.
-        valid, test: each call passes once over all examples. x may hold K looks at each of B
-            examples, (T, K·B, D), look by look; the answer is then that of the summed logits.
-        note: which files these are, for people.
-    """
-
-    train: Prefetch
-    valid: Callable[[], Iterable[ArrayBatch]]
-    test: Callable[[], Iterable[ArrayBatch]]
-    note: str
+NEVER = 2**31  # validations: longer than any run
+MADE_UP_SEED = 4
 
 
 class Score(NamedTuple):
-    """How well a set is classified: the mean loss in nats, and the share of right answers."""
+    """How well a set is classified.
+
+    Attributes:
+        loss: (1).
+        accuracy: (2).
+        error: 1 - accuracy.
+        of_looks: the accuracy of single looks.
+    """
 
     loss: float
     accuracy: float
+    error: float
+    of_looks: float
 
 
 class ClassificationTask(Task):
-    """A classifier, its optimiser, and the schedule that goes back to the best weights.
-
-    After each epoch, or every `eval_every` steps, the validation set is classified; Best keeps
-    what was best there, and returns to it when lr is cut for want of progress. Under `anneal`, lr
-    falls linearly to 0 instead.
+    """A classifier, its examples, and the recipe of the options.
 
     Args:
         options: batch_size, lr, optimizer, weight_decay, patience, eval_every, anneal, ...
-        model: forward(x, rng=...) -> logits (B, classes).
-        examples: the sets; None builds the model alone, which can then count its parameters.
+        model: forward(x (T, B, D), rng=...) -> logits (B, classes).
+        examples: None builds the model alone, for `--max_steps 0`.
+        note: which files they are from.
         masks: draws dropout and zoneout masks.
-        no_decay: parameters without weight decay.
     """
 
     def __init__(
@@ -67,70 +73,57 @@ class ClassificationTask(Task):
         options: ClassificationOptions,
         model: Module,
         examples: Examples | None,
+        note: str,
         masks: np.random.Generator,
-        no_decay: Iterable[Any] = (),
     ) -> None:
-        self.options, self.examples = options, examples
+        self.options: Any = options  # what its model has is not None
+        self.given, self.data_note = examples, note
         self.model = model.to(options.device)
-        self.rngs = {"masks": masks}
-        self.optimizer = optimizer_of(options, model, no_decay)
-        self.best = Best(model, self.optimizer, schedule_of(options))
-        self.seen_epochs = 0
+        self.rngs = {"masks": masks}  # the examples own their generators
+        self.optimizer = build_optimizer(self.options, model)
+        self.best = Best(model, self.optimizer, build_plateau(self.options))
+        self.validations: list[list[float]] = []  # [step, loss, accuracy]
+        self.epoch = 0
+        self.train_right: Any = None  # of the last batch, on the device
         if examples is not None:
-            self.data_note = examples.note
             self.steps_per_epoch = examples.train.steps_per_epoch
 
+    @property
+    def examples(self) -> Examples:
+        """The examples; they are there whenever something is trained or evaluated."""
+        assert self.given is not None, "--max_steps 0 neither trains nor evaluates"
+        return self.given
+
+    # ---- training --------------------------------------------------------------------------------
+
     def loss(self) -> Tensor:
-        assert self.examples is not None
         o = self.options
         if o.anneal:
             self.optimizer.lr = o.lr * max(0.0, 1 - self.optimizer.num_steps / o.anneal)
         batch = self.examples.train.draw()
-        self.waited = self.examples.train.waited
-        logits = self.model(to_device(batch.x, o.device), rng=self.rngs["masks"])
-        y = to_device(batch.y, o.device)
-        self.train_accuracy = float((logits.data.argmax(axis=-1) == y).mean())
-        return cross_entropy(logits, y)
+        self.waited = self.examples.waited
+        x, y = to_device(batch.x, o.device), to_device(batch.y, o.device)
+        logits = self.model(x, rng=self.rngs["masks"])
+        self.train_right = logits.data.argmax(axis=-1) == y  # read in observe: nothing waits here
+        return cross_entropy(logits, y)  # (1)
 
     def observe(self, step: int, loss: float) -> dict[str, float]:
-        assert self.examples is not None
-        columns = {"lr": self.optimizer.lr, "train_acc": self.train_accuracy}
-        every, epoch = self.options.eval_every, self.examples.train.epoch
-        if step % every == 0 if every else epoch > self.seen_epochs:
-            score = self.score(self.examples.valid())
-            columns |= {"valid_loss": score.loss, "valid_acc": score.accuracy}
-            self.best.observe(1 - score.accuracy, step)
-        self.seen_epochs = epoch
-        self.is_finished = self.best.plateau.is_finished or step == self.options.anneal
+        o, epoch = self.options, self.examples.train.epoch
+        columns = {"epoch": epoch, "lr": float(self.optimizer.lr)}
+        columns["train_acc"] = float(self.train_right.mean())
+        if epoch > self.epoch or (o.eval_every and step % o.eval_every == 0):
+            score = self.score(self.examples.valid)
+            self.waited = self.examples.waited
+            self.validations.append([step, score.loss, score.accuracy])
+            self.best.observe(score.error, step)
+        self.epoch = epoch
+        self.is_finished = self.best.plateau.is_finished or step == o.anneal
+        if self.validations:  # the last one, at whatever step
+            _, columns["valid_loss"], columns["valid_acc"] = self.validations[-1]
         return columns
 
-    def evaluate(self) -> dict[str, float]:
-        if self.examples is None:
-            raise ValueError("ClassificationTask: there are no examples to evaluate on")
-        test = self.score(self.examples.test())
-        metrics = {"test_acc": test.accuracy, "test_error": 1 - test.accuracy}
-        metrics["test_loss"] = test.loss
-        if self.best.metric is not None:
-            metrics["valid_acc"] = 1 - self.best.metric
-        return metrics
-
-    def score(self, batches: Iterable[ArrayBatch]) -> Score:
-        """Classifies every example of the batches, nothing recorded, no masks drawn."""
-        total, right, count, was_training = 0.0, 0, 0, self.model.is_training
-        self.model.eval()
-        with no_grad():
-            for batch in batches:
-                logits = self.model(to_device(batch.x, self.options.device)).data
-                y = to_device(batch.y, self.options.device)
-                looks = logits.reshape(-1, len(y), logits.shape[-1]).sum(axis=0)
-                total += float(cross_entropy(looks, y, reduction="sum").item())
-                right += int((looks.argmax(axis=-1) == y).sum())
-                count += len(y)
-        self.model.train(was_training)
-        return Score(total / count, right / count)
-
     def epochs_done(self, step: int) -> int | None:
-        return None if self.examples is None else self.examples.train.epoch
+        return None if self.given is None else self.examples.train.epoch
 
     def best_weights(self) -> BestWeights | None:
         best = self.best
@@ -138,61 +131,154 @@ class ClassificationTask(Task):
             return None
         return BestWeights(best.step, best.metric, best.weights)
 
+    # ---- evaluation ------------------------------------------------------------------------------
+
+    def score(self, batches: Prefetch, looks: int = 1) -> Score:
+        """Passes once through the batches, nothing recorded, no masks drawn.
+
+        Args:
+            batches: at the beginning of a pass.
+            looks: so many batches in a row are looks at the same sequences.
+        """
+        total, right, of_looks, count, was_training = 0.0, 0, 0, 0, self.model.is_training
+        assert batches.steps_per_epoch is not None
+        self.model.eval()
+        with no_grad():
+            for _ in range(batches.steps_per_epoch // looks):
+                mean = np.float64(0)
+                for _ in range(looks):
+                    x, y = batches.draw()
+                    a = to_device(self.model(to_device(x, self.options.device)).data, "cpu")
+                    of_looks += int((a.argmax(axis=-1) == y).sum())
+                    mean = mean + a / np.float64(looks)
+                total += float(cross_entropy(mean, y, reduction="sum").item())  # (1)
+                right += int((mean.argmax(axis=-1) == y).sum())  # (2)
+                count += len(y)
+        self.model.train(was_training)
+        return Score(
+            total / count, right / count, (count - right) / count, of_looks / count / looks
+        )
+
+    def evaluate(self) -> dict[str, float]:
+        looks = self.examples.test_looks
+        test = self.score(self.examples.test, looks)
+        metrics = {"test_acc": test.accuracy, "test_error": test.error, "test_loss": test.loss}
+        if looks > 1:
+            metrics["test_acc_single"] = test.of_looks
+        at_best = [x for x in self.validations if x[0] == self.best.step]
+        if at_best:
+            _, metrics["valid_loss"], metrics["valid_acc"] = at_best[-1]
+        return metrics
+
     def leave(self, folder: Path) -> None:
-        """Draws the validation accuracy against steps."""
-        path = folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        rows = [row for row in map(json.loads, lines) if "valid_acc" in row]
-        if rows:
-            curve = [row["step"] for row in rows], [row["valid_acc"] for row in rows]
-            panel = Panel("validation accuracy", "step", {"valid_acc": curve}, is_log=False)
-            draw(folder / "accuracy.png", [panel])
+        """Draws accuracy.png, the validations of the run."""
+        if self.validations:
+            steps, _, accuracies = zip(*self.validations, strict=True)
+            curves = {"validation": (steps, accuracies)}
+            draw(folder / "accuracy.png", [Panel("accuracy", "step", curves, is_log=False)])
 
     def describe(self) -> list[str]:
         o = self.options
+        if self.given is None:
+            return ["nothing was read: --max_steps 0 neither trains nor evaluates"]
+        every = f"{self.steps_per_epoch:,} steps an epoch"
         if o.anneal:
-            return [f"lr falls from {o.lr:g} to 0 in {o.anneal} steps; best weights are kept"]
-        return [
-            f"lr {o.lr:g} · {o.lr_factor:g} after {o.patience} validations without progress, from "
-            "the best weights on"
-        ]
+            return [f"{every}; lr falls from {o.lr:g} to 0 in {o.anneal:,} steps"]
+        if not o.patience:
+            return [f"{every}; lr stays {o.lr:g}"]
+        cut = f"after {o.patience} validations without progress it is multiplied by {o.lr_factor:g}"
+        return [f"{every}; lr {o.lr:g}, {cut}, and the run goes on from the best weights"]
 
     def close(self) -> None:
-        if self.examples is not None:
-            self.examples.train.close()
+        if self.given is not None:
+            self.given.close()
+
+    # ---- checkpoints -----------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        assert self.examples is not None
         return {
             "batches": self.examples.train.state_dict(),
             "best": self.best.state_dict(),
-            "seen_epochs": self.seen_epochs,
+            "epoch": self.epoch,
+            "validations": self.validations,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        assert self.examples is not None
         self.examples.train.load_state_dict(state["batches"])
         self.best.load_state_dict(state["best"])
-        self.seen_epochs = int(state["seen_epochs"])
+        self.epoch = int(state["epoch"])
+        self.validations = [[int(step), *map(float, x)] for step, *x in state["validations"]]
 
 
-def optimizer_of(o: ClassificationOptions, model: Module, no_decay: Iterable[Any]) -> Optimizer:
-    """Adam, or RMSProp with the decay 0.5 of the zoneout authors' pixel-by-pixel MNIST."""
-    parameters = model.named_parameters()
-    decay = {"weight_decay": o.weight_decay, "no_decay": no_decay if o.weight_decay else ()}
-    if o.optimizer == "rmsprop":
-        return RMSProp(parameters, o.lr, rho=0.5, **decay)
-    return Adam(parameters, o.lr, **decay)
+# ---- made from options ---------------------------------------------------------------------------
 
 
-def schedule_of(o: ClassificationOptions) -> Plateau:
-    """The IndRNN authors' patience: halved at each cut, the run ends below end_lr."""
-    return Plateau(
-        o.lr,
-        o.patience,
-        o.lr_factor,
-        min_lr=min(o.end_lr, o.lr),
-        stop=True,
-        patience_factor=0.5,
-        patience_added=2,
+def read(o: ClassificationOptions, name: str, reader: Callable[[Path], S]) -> tuple[S | None, str]:
+    """What a reader makes of the files of a set, and what to say of them before their names.
+
+    Args:
+        o: data, smoke, max_steps, resume, eval, out.
+        name: of the set, as `python -m nnseq.data fetch` and made-up files have it.
+        reader: gets the folder.
+
+    Returns:
+        None where nothing is read, for `--max_steps 0` without `--data`.
+
+    Raises:
+        OptionError: no `--data` although it is needed.
+        DataError: files that are missing or wrong.
+    """
+    if o.data is not None:
+        return reader(Path(o.data)), ""
+    if o.smoke:
+        with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
+            write_made_up(name, folder, np.random.default_rng(MADE_UP_SEED))
+            return reader(Path(folder)), f"made-up files in the format of {name}: "
+    if o.max_steps == 0 and not o.resume and not o.eval:
+        return None, ""
+    raise OptionError(
+        f"--data: nothing came, expected the folder with the files of {name}; get them by "
+        f"`python -m nnseq.data fetch {name}`, or try --smoke"
     )
+
+
+def build_examples(
+    o: ClassificationOptions,
+    train: Labelled,
+    test: Labelled,
+    rng: np.random.Generator,
+    **looks: Any,
+) -> Examples:
+    """The examples with the sizes of the options.
+
+    Args:
+        o: batch_size, eval_batch_size, valid_share.
+        train, test, rng, looks: as Examples.
+
+    Raises:
+        OptionError: too few examples.
+    """
+    sizes = {"batch_size": o.batch_size, "eval_batch_size": o.eval_batch_size}
+    try:
+        return Examples(train, test, rng=rng, valid_share=o.valid_share, **sizes, **looks)
+    except ValueError as error:
+        raise OptionError(f"--batch_size or --valid_share: {error}") from None
+
+
+def build_optimizer(o: Any, model: Module) -> Optimizer:
+    """--optimizer; weight decay leaves u, biases and, without --bn_decay, γ alone."""
+    given: dict[str, Any] = {}
+    if o.weight_decay:
+        given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
+    if o.optimizer == "adam":
+        return Adam(model.named_parameters(), o.lr, **given)
+    # ρ of the zoneout authors' program for MNIST pixel by pixel
+    return RMSProp(model.named_parameters(), o.lr, rho=0.5, **given)
+
+
+def build_plateau(o: Any) -> Plateau:
+    """The rule of IndRNN's authors, or, without --patience, one that never cuts."""
+    if not o.patience:
+        return Plateau(o.lr, NEVER)
+    rule = {"min_lr": o.min_lr, "stop": True, "patience_factor": 0.5, "patience_added": 2}
+    return Plateau(o.lr, o.patience, o.lr_factor, **rule)

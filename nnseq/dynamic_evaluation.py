@@ -25,12 +25,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from nnseq.backend import Array, array_module, device_of, to_device
 from nnseq.data.batches import TextBatch
+from nnseq.models.body import detach
 from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
 from nnseq.optim.clipping import clip_grad_value
@@ -125,6 +126,7 @@ def dynamic_evaluation(
             raise ValueError(f"dynamic_evaluation: {name} is {value}, expected a number from 0")
     if not 0 < eps < math.inf:
         raise ValueError(f"dynamic_evaluation: eps is {eps}, expected a number above 0")
+    lr, decay, eps = float(lr), float(decay), float(eps)  # a NumPy scalar is float64
     total, count = 0.0, 0
     # With a large lr the numbers overflow; the loss tells, and NumPy's warnings need not.
     with _adapting(model) as theta0, np.errstate(over="ignore", invalid="ignore"):
@@ -220,13 +222,13 @@ def _adapting(model: Module) -> Iterator[dict[str, Array]]:
 def _losses(model: Module, windows: Iterable[TextBatch]) -> Iterator[tuple[Tensor, int]]:
     """Yields the mean loss of each window, and its number of targets; the state is carried."""
     device = device_of(next(model.parameters()).data)
-    states: tuple[Any, ...] | None = None
+    states: tuple[Array, ...] | None = None
     start = 0
     for x, y, is_first in windows:
         if is_first:
             states, start = None, 0
         a, states = model(to_device(x, device), states, start=start)
-        states = tuple(s.data if isinstance(s, Tensor) else s for s in states)
+        states = detach(states)
         start += len(x)
         yield cross_entropy(a, to_device(y, device)), y.size
 

@@ -109,10 +109,10 @@ class Task(ABC):
         """What the test set is evaluated with, and best.h5 holds; None: the model as it is."""
         return None
 
-    def leave(self, folder: Path) -> None:
+    def leave(self, folder: Path) -> None:  # noqa: B027  (most tasks leave nothing)
         """Writes what else a run leaves in its folder; called after evaluate, as that is."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (nothing runs in the background of most)
         """Ends what runs in the background."""
 
     def describe(self) -> list[str]:

@@ -143,6 +143,7 @@ def _train(
     elif position.step == 0:
         print(*_first_lines(task, options), sep="\n", flush=True)
     if position.step > 0:
+        _save_best(task, options, folder)  # a kill may have come between it and the checkpoint
         _draw_curve(experiment, task, folder)
     return position
 
@@ -248,11 +249,16 @@ def _save(task: Task, options: Options, folder: RunFolder, position: Position) -
             "lower --lr or bound the gradients with --clip_norm"
         )
     folder.sync_metrics()
+    _save_best(task, options, folder)
+    save_snapshot(folder.checkpoint, task, options, position)
+
+
+def _save_best(task: Task, options: Options, folder: RunFolder) -> None:
+    """Writes best.h5 where the task has other best weights than this process last wrote."""
     best = task.best_weights()
     if best is not None and folder.best_step != best.step:
         save_best(folder.best, task, options)
         folder.best_step = best.step
-    save_snapshot(folder.checkpoint, task, options, position)
 
 
 def first_non_finite(what: str, arrays: Iterable[tuple[str, Array]]) -> str:
@@ -278,7 +284,8 @@ def _gradients(task: Task) -> Iterable[tuple[str, Array]]:
 def evaluate(task: Task, folder: RunFolder) -> dict[str, float]:
     """The metrics of the test set: best weights, the model in eval mode, nothing recorded.
 
-    What the task leaves besides goes into the folder. The model is afterwards as it was.
+    What the task leaves besides goes into the folder. The model is afterwards, and after an error,
+    as it was.
 
     Raises:
         NonFiniteError: a metric is nan or infinite.
@@ -288,12 +295,14 @@ def evaluate(task: Task, folder: RunFolder) -> dict[str, float]:
         last = task.model.state_dict()
         task.model.load_state_dict(best.state)
     task.model.eval()
-    with no_grad():
-        metrics = task.evaluate()
-        task.leave(folder.path)
-    task.model.train()
-    if last is not None:
-        task.model.load_state_dict(last)
+    try:
+        with no_grad():
+            metrics = task.evaluate()
+            task.leave(folder.path)
+    finally:
+        task.model.train()
+        if last is not None:
+            task.model.load_state_dict(last)
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise NonFiniteError(f"test set: {name} is {value}; these parameters cannot be used")
@@ -346,8 +355,10 @@ def settings(options: Options) -> Iterator[None]:
 
 def _first_lines(task: Task, options: Options) -> list[str]:
     ran = ", ".join(f"{op}: {name}" for op, name in backend.report().items())
+    data = f"{task.data_note}  |  " if task.data_note else ""
     return [
-        f"{task.data_note}{'  |  ' * bool(task.data_note)}kernels: {ran or 'none has run'}  |  device {options.device}, {options.threads} threads, "
+        f"{data}kernels: {ran or 'none has run'}  |  "
+        f"device {options.device}, {options.threads} threads, "
         f"{options.dtype}, {task.model.num_parameters():,} parameters  ->  {options.out}",
         *task.describe(),
     ]

@@ -94,9 +94,7 @@ TABLE = [
 
 def test_the_schedule_is_the_authors_evaluation_by_evaluation() -> None:
     model = Toy()
-    schedule = Plateau(
-        1.0, 3, 0.2, min_lr=0.01, stop=True, patience_factor=0.5, patience_added=2
-    )
+    schedule = Plateau(1.0, 3, 0.2, min_lr=0.01, stop=True, patience_factor=0.5, patience_added=2)
     best = Best(model, Adam(model.named_parameters(), 1.0), schedule)
     kept: dict[str, Any] = {}
     for n, (metric, lr, event) in enumerate(TABLE, 1):
@@ -227,7 +225,7 @@ def test_the_state_of_another_model_or_schedule_is_refused_and_changes_nothing()
     evaluations(other, range(6))
     strange = other.state_dict()
     strange["weights"] = {**strange["weights"], "V": np.zeros(2)}
-    with pytest.raises(ValueError, match="belong to another Toy; only one of them has V; build"):
+    with pytest.raises(ValueError, match="are of another Toy, only one of the two has V; build"):
         best.load_state_dict(strange)
     wrong = {**other.state_dict(), "plateau": {"num_steps": 3}}
     with pytest.raises(ValueError, match="Plateau: load_state_dict: got num_steps"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +20,14 @@ from nnseq.dynamic_evaluation import (
     gradient_rms,
     grid,
 )
+from nnseq.models import LanguageModel, PlainIndRNNBody, RecurrentBody
 from nnseq.nn.dropout import Dropout
+from nnseq.nn.initializers import Normal
+from nnseq.nn.lstm import LSTM
 from nnseq.nn.module import Module, Parameter
 from nnseq.ops.indexing import embedding
 from nnseq.ops.joining import stack
+from nnseq.ops.losses import cross_entropy
 from nnseq.tensor import Tensor, no_grad
 
 V, H = 5, 3
@@ -137,7 +142,9 @@ def by_formula(
     ],
 )
 @pytest.mark.parametrize("B", [1, 2])
-def test_is_the_formula_in_numpy(lr: float, decay: float, clip: float, share: float, B: int) -> None:
+def test_is_the_formula_in_numpy(
+    lr: float, decay: float, clip: float, share: float, B: int
+) -> None:
     model = Bigram()
     train, test = list(windows(text(83), 3, 4)), list(windows(text(60, 1), B, 7))
     assert len({y.size for _, y, _ in test}) > 1, "a shorter last window"
@@ -173,7 +180,7 @@ def test_float32_stays_float32_and_agrees_with_float64() -> None:
 def static(model: Recurrent, ids: np.ndarray) -> float:
     """Mean nats of the whole text in one pass, in NumPy."""
     h, nats = np.zeros(H), 0.0
-    for x, y in zip(ids[:-1], ids[1:], strict=True):
+    for x, y in pairwise(ids):
         h = model.u.data * h + model.E.data[x]
         a = h @ model.W.data
         nats += math.log(np.exp(a).sum()) - a[y]
@@ -218,6 +225,51 @@ def test_two_runs_give_the_same_bits_and_no_grad_around_them_changes_nothing() -
                 dynamic_evaluation(model, windows(text(60), 1, 7), rms, lr=0.01, decay=0.02)
             )
     assert found[0] == found[1] == found[2]
+
+
+# ---- with the models of this project -----------------------------------------------------------
+
+
+def indrnn_model() -> LanguageModel:
+    """Every part that counts or draws: tying, batch norm step by step, all dropouts, a bound."""
+    rng = np.random.default_rng(6)
+    body = PlainIndRNNBody(
+        4, 6, 2, seq_len=20, rng=rng, bn="before", bn_steps=9, p_drop=0.3, dtype=np.float64
+    )
+    parts: dict[str, Any] = {"embed_size": 4, "tied": True, "head": "indrnn", "p_embedding": 0.1}
+    parts |= {"p_words": 0.2, "p_head": 0.3, "embed_init": Normal(0.5)}
+    model = LanguageModel(V, body, rng=rng, **parts)
+    for n in range(3):  # running statistics that differ from step to step
+        model(rng.integers(0, V, (12, 8)), rng=rng, start=2 * n)
+    return model
+
+
+def lstm_model() -> LanguageModel:
+    rng = np.random.default_rng(7)
+    body = RecurrentBody(LSTM(V, 6, rng=rng, zoneout_h=0.1, zoneout_c=0.4, dtype=np.float64))
+    return LanguageModel(V, body, rng=rng)
+
+
+@pytest.mark.parametrize("build", [indrnn_model, lstm_model])
+def test_language_models_adapt_and_come_back(build: Callable[[], LanguageModel]) -> None:
+    model, ids = build(), text(46, 3)
+    before = snapshot(model)
+    rms = gradient_rms(model, windows(text(83), 3, 4), clip_value=10.0)
+    assert set(rms) == {name for name, _ in model.named_parameters()}
+    model.eval()
+    a, _ = model(ids[:-1, None])
+    expected = cross_entropy(a, ids[1:, None]).item()
+    model.train()
+    for T in (1, 7, 45):
+        found = dynamic_evaluation(model, windows(ids, 1, T), rms, lr=0.0, decay=0.0)
+        assert found == pytest.approx(expected, rel=1e-10)
+    habit = np.resize(np.array([0, 3, 1, 4, 4], np.int32), 200)
+    settings = {"decay": 0.01, "eps": 1e-3, "clip_value": 10.0}
+    still = dynamic_evaluation(model, windows(habit, 1, 5), rms, lr=0.0, **settings)
+    moved = dynamic_evaluation(model, windows(habit, 1, 5), rms, lr=0.005, **settings)
+    assert moved < 0.95 * still
+    assert snapshot(model) == before
+    assert all(module.is_training for _, module in model.named_modules())
 
 
 # ---- the model afterwards ----------------------------------------------------------------------
@@ -305,8 +357,7 @@ def test_the_grid_tries_every_pair_from_the_trained_model_and_names_the_best() -
     assert calls == [before] * 6
     assert snapshot(model) == before
     nats = [
-        dynamic_evaluation(model, valid(), rms, lr=lr, decay=decay, eps=1e-3)
-        for lr, decay in pairs
+        dynamic_evaluation(model, valid(), rms, lr=lr, decay=decay, eps=1e-3) for lr, decay in pairs
     ]
     assert [point.nats for point in found.table] == nats
     assert nats[2] == nats[5] == math.inf
@@ -325,7 +376,9 @@ def test_the_grid_of_the_authors_is_the_default() -> None:
 
 def test_a_grid_that_diverges_everywhere_says_so() -> None:
     model, rms = prepared()
-    with pytest.raises(ValueError, match="diverged at all of 1 points, the smallest lr was 1e\\+30"):
+    with pytest.raises(
+        ValueError, match=r"diverged at all of 1 points, the smallest lr was 1e\+30"
+    ):
         grid(model, lambda: windows(text(60), 1, 5), rms, T=5, lrs=(1e300,), decays=(0.0,))
 
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nnseq.models import LanguageModel, PlainIndRNNBody, RecurrentBody, SequenceBody
 from nnseq.nn.dropout import Dropout
+from nnseq.nn.initializers import Normal
 from nnseq.nn.linear import Linear
+from nnseq.nn.lstm import LSTM
 from nnseq.nn.module import Module
 from nnseq.nn.rnn import RNN
 from nnseq.ops.indexing import embedding
@@ -108,12 +111,49 @@ def test_step_by_step_the_logits_are_those_of_the_whole_sequence() -> None:
 def model_logits(model: Text, ids: np.ndarray) -> np.ndarray:
     """Logits of the whole text, as a loop in NumPy."""
     rnn = {name: x.data for name, x in model.rnn.named_parameters()}
-    W_ih, W_hh, b = (next(v for k, v in rnn.items() if k.endswith(n)) for n in ("W_ih", "W_hh", "b"))
+    W_ih, W_hh, b = (
+        next(v for k, v in rnn.items() if k.endswith(n)) for n in ("W_ih", "W_hh", "b")
+    )
     h, rows = np.zeros(W_hh.shape[0]), []
     for k in ids:
         h = np.tanh(model.E.W.data[k] @ W_ih + h @ W_hh + b)
         rows.append(h @ model.readout.W.data + model.readout.b.data)
     return np.array(rows)
+
+
+class Recording(Module):
+    """A model, and the logits of the last step of every window that it was given."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self.logits: list[np.ndarray] = []
+
+    def forward(self, ids: Any, states: Any = None, **options: Any) -> Any:
+        a, states = self.model(ids, states, **options)
+        self.logits.append(a.data[-1, 0])
+        return a, states
+
+
+@pytest.mark.parametrize("kind", ["indrnn", "lstm"])
+def test_a_language_model_gives_step_by_step_the_logits_of_the_whole_text(kind: str) -> None:
+    rng, V = np.random.default_rng(6), 5
+    if kind == "indrnn":  # batch norm has statistics of every step, so start must be right
+        bn: dict[str, Any] = {"seq_len": 20, "bn": "before", "bn_steps": 9, "p_drop": 0.3}
+        body: SequenceBody = PlainIndRNNBody(4, 6, 2, rng=rng, dtype=np.float64, **bn)
+        tied: dict[str, Any] = {"embed_size": 4, "tied": True, "head": "indrnn"}
+        model = LanguageModel(V, body, rng=rng, embed_init=Normal(0.5), **tied)
+        for n in range(3):
+            model(rng.integers(0, V, (12, 8)), rng=rng, start=2 * n)
+    else:
+        body = RecurrentBody(LSTM(V, 6, rng=rng, zoneout_h=0.1, zoneout_c=0.4, dtype=np.float64))
+        model = LanguageModel(V, body, rng=rng)
+    recording, prompt = Recording(model), [1, 4, 2, 0]
+    drawn = sample(recording, 15, prompt=prompt, rng=rng)
+    assert model.is_training
+    model.eval()
+    whole, _ = model(np.array([*prompt, *drawn])[:, None])
+    np.testing.assert_allclose(recording.logits, whole.data[3:-1, 0], rtol=1e-10, atol=1e-13)
+    assert len(set(map(float, whole.data[:, 0, 0]))) == 19
 
 
 def test_the_prompt_is_one_window_and_start_counts_the_steps_before() -> None:
@@ -180,7 +220,9 @@ def test_what_cannot_be_honoured_is_refused(
 def test_logits_that_are_not_finite_are_refused(worst: float) -> None:
     model = Text()
     model.readout.b.data[2] = worst
-    with pytest.raises(ValueError, match="draw: the largest logit is (nan|inf), expected a finite"):
+    with pytest.raises(
+        ValueError, match=r"draw: the largest logit is (nan|inf), expected a finite"
+    ):
         sample(model, 3, prompt=[0], rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="the largest logit is -inf"):
         draw(np.full(3, -np.inf), 1.0, np.random.default_rng(0))

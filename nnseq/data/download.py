@@ -1,8 +1,7 @@
 """Downloads one file over HTTP, and goes on where the last connection broke off.
 
-What has come lies in a file NAME.part; beside it NAME.part.info says which version of the file it
-is part of. The next request, in this run or after a kill, asks for the bytes behind it (RFC 9110,
-section 14, range requests). The server may not play along:
+What has come is kept (nnseq.data.part). The next request, in this run or after a kill, asks for the
+bytes behind it (RFC 9110, section 14, range requests). The server may not play along:
 
     it answers                          then
     206, the bytes asked for            they are appended
@@ -13,15 +12,13 @@ section 14, range requests). The server may not play along:
     408, 429, 5xx, silence, a cut       tried again after a pause
     anything else                       FetchError
 
-Pauses double. `tries` connections in a row that brought no new byte, or more than `tries` beginnings
-again, and it gives up with FetchError. A connection that brought new bytes starts the count anew.
+Each pause is four times the last. After `tries` connections in a row without a new byte, or more
+than `tries` beginnings again, it gives up with FetchError. A new byte starts the count anew.
 """
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import json
 import os
 import re
 import shutil
@@ -35,11 +32,12 @@ from typing import Any, NamedTuple
 
 from nnseq.data.files import DataError
 from nnseq.data.meter import Meter
+from nnseq.data.part import Part
 
 CHUNK = 1 << 16
 TIMEOUT = 20.0  # seconds without a byte
 TRIES = 5
-FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds
+FIRST_PAUSE, LAST_PAUSE, GROWTH = 0.1, 30.0, 4  # seconds, seconds, factor
 TRY_AGAIN = (408, 425, 429)  # and every 5xx
 AGENT = {"User-Agent": "nnseq", "Accept-Encoding": "identity"}
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)\Z")
@@ -83,7 +81,7 @@ class ResumingDownloader:
         self.part, self.meter = part, meter
         self.size, self.at_most = size, at_most
         self.timeout, self.tries, self.sleep = timeout, tries, sleep
-        self.joined = False  # bytes of more than one connection lie in the part
+        self.joined = False  # the part may hold bytes of more than one connection
 
     def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
         """Downloads `url` to the path `output_file`.
@@ -101,10 +99,11 @@ class ResumingDownloader:
 
     def download(self, url: str) -> None:
         """Returns when the part is the whole file; Raises as __call__."""
-        self.joined = self.part.size > 0
+        self.joined = self.part.size > 0  # by an earlier run
         vain = beginnings = 0
         while not self.is_complete():
             before = self.part.size
+            self.joined = self.joined or before > 0
             try:
                 self.connect(url)
             except TryAgainError as error:
@@ -112,14 +111,13 @@ class ResumingDownloader:
                 vain = 0 if self.part.size > before and not error.begin_again else vain + 1
                 if vain >= self.tries or beginnings > self.tries:
                     raise FetchError(f"{url}: {error}; gave up, {self.part.kept()}") from error
-                pause = max(error.wait, min(FIRST_PAUSE * 2**vain, LAST_PAUSE))
+                pause = max(error.wait, min(FIRST_PAUSE * GROWTH**vain, LAST_PAUSE))
                 self.meter.say(
                     f"{self.meter.name}: {error}; again in {pause:.1f} s from byte {self.part.size}"
                 )
                 self.sleep(pause)
             else:
                 vain = 0
-            self.joined = self.joined or self.part.size > 0
 
     def is_complete(self) -> bool:
         """Whether nothing is missing, as far as the length can tell."""
@@ -142,21 +140,24 @@ class ResumingDownloader:
             response = urllib.request.urlopen(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             with error:
-                return self.refused(url, error)
-        except (OSError, http.client.HTTPException) as error:
+                self.refused(url, error)
+            return
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise failed_to_connect(url, error) from error
         with response:
             answer = self.read_answer(url, response)
-            if have and answer.start == 0:
+            begin_again = have > 0 and answer.start == 0
+            if begin_again:
                 self.part.clear()
             self.part.describe(url, response.headers, answer.total)
-            self.append(response, answer)
-        if have and answer.start == 0 and not self.is_complete():
-            raise TryAgainError("the server begins at byte 0 again", begin_again=True)
-        return None
+            try:
+                self.append(response, answer)
+            except TryAgainError as error:
+                error.begin_again = error.begin_again or begin_again
+                raise
 
     def refused(self, url: str, error: urllib.error.HTTPError) -> None:
-        """An answer that is an error: returns where it means that the part is whole, else raises."""
+        """An answer that is an error: raises, unless it means that the part is whole."""
         have = self.part.size
         if error.code == 416 and have:
             span = CONTENT_RANGE.match(error.headers.get("Content-Range", ""))
@@ -164,8 +165,7 @@ class ResumingDownloader:
             if total == have and self.size in (None, have):
                 self.part.describe(url, error.headers, total)
                 return
-            self.part.clear()
-            raise TryAgainError(f"HTTP 416, it has no byte {have}", begin_again=True)
+            raise self.drop(f"HTTP 416, it has no byte {have}")
         reason = f"HTTP {error.code} {error.reason}".rstrip()
         if error.code in TRY_AGAIN or error.code >= 500:
             wait = error.headers.get("Retry-After", "")
@@ -175,6 +175,9 @@ class ResumingDownloader:
     def read_answer(self, url: str, response: http.client.HTTPResponse) -> Answer:
         """Which bytes an answer will bring, once they are known to be bytes of this file."""
         answer = answer_of(response)
+        if answer is None:
+            came = response.headers.get("Content-Range")
+            raise self.drop(f"HTTP {response.status} with Content-Range {came}")
         packing = response.headers.get("Content-Encoding", "identity")
         if packing != "identity" and not self.meter.name.endswith(".gz"):
             raise FetchError(f"{url}: the file came packed ({packing}), expected it as it is")
@@ -182,15 +185,21 @@ class ResumingDownloader:
         if total is not None and self.size not in (None, total):
             raise FetchError(f"{url}: the file has {total:,} bytes, expected {self.size:,}")
         if total is not None and total > self.at_most:
-            raise FetchError(f"{url}: the file has {total:,} bytes, expected up to {self.at_most:,}")
+            raise FetchError(
+                f"{url}: the file has {total:,} bytes, expected up to {self.at_most:,}"
+            )
         if answer.start:
             changed = self.part.changed(url, response.headers, total)
             if answer.start != self.part.size:
                 changed = f"byte {answer.start} came, expected byte {self.part.size}"
             if changed:
-                self.part.clear()
-                raise TryAgainError(changed, begin_again=True)
+                raise self.drop(changed)
         return answer
+
+    def drop(self, why: str) -> TryAgainError:
+        """Deletes what has come, of which the server has nothing more; the error to raise."""
+        self.part.clear()
+        return TryAgainError(why, begin_again=True)
 
     def append(self, response: http.client.HTTPResponse, answer: Answer) -> None:
         """Writes the body behind what is there, up to the length that was announced."""
@@ -214,22 +223,20 @@ class ResumingDownloader:
                     raise FetchError(f"{response.url}: more than {self.at_most:,} bytes came")
         if left:
             raise TryAgainError(f"the connection broke {left:,} bytes before the end")
-        if answer.total is None:
+        if answer.stop is None:
             self.end_without_length()
 
     def end_without_length(self) -> None:
         """The body ended, and nothing said how long it would be."""
         if self.size is not None and self.part.size > self.size:
-            came = self.part.size
-            self.part.clear()
-            raise TryAgainError(f"{came:,} bytes came, expected {self.size:,}", begin_again=True)
+            raise self.drop(f"{self.part.size:,} bytes came, expected {self.size:,}")
         if self.size is not None and self.part.size < self.size:
             raise TryAgainError(f"the answer ended at byte {self.part.size:,} of {self.size:,}")
         self.part.total = self.part.size
 
 
 class TryAgainError(Exception):
-    """One connection failed. `begin_again`: from byte 0. `wait`: seconds that the server asks for."""
+    """One connection failed. `begin_again`: at byte 0. `wait`: seconds the server asks for."""
 
     def __init__(self, message: str, begin_again: bool = False, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -241,7 +248,7 @@ def failed_to_connect(url: str, error: Exception) -> Exception:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchError(f"{url}: the server's certificate is wrong ({cause.verify_message})")
-    if isinstance(cause, http.client.InvalidURL):
+    if isinstance(cause, ValueError):  # of the address itself
         return FetchError(f"{url}: {cause}")
     return TryAgainError(f"no answer ({reason_of(cause)})")
 
@@ -262,95 +269,14 @@ class Answer(NamedTuple):
     total: int | None
 
 
-def answer_of(response: http.client.HTTPResponse) -> Answer:
-    """Reads the headers of an answer 200 or 206."""
-    length = response.headers.get("Content-Length", "")
+def answer_of(response: http.client.HTTPResponse) -> Answer | None:
+    """Reads the headers of an answer; None where they do not say which bytes it brings."""
     if response.status == 206:
-        text = response.headers.get("Content-Range", "")
-        span = CONTENT_RANGE.match(text)
-        if span is None or span[1] is None:
-            raise TryAgainError(f"HTTP 206 with Content-Range {text!r}", begin_again=True)
-        stop = int(span[2]) + 1
-        return Answer(int(span[1]), stop, int(span[3]) if span[3] != "*" else None)
-    if response.status != 200:
-        raise TryAgainError(f"HTTP {response.status} {response.reason}")
-    total = int(length) if length.isdecimal() else None
-    return Answer(0, total, total)
-
-
-# ---- what has come so far ---------------------------------------------------------------------
-
-
-class Part:
-    """The bytes that have come, in NAME.part, and what is known of their file, in NAME.part.info.
-
-    Args:
-        path: of NAME.part.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.info_path = path.with_name(path.name + ".info")
-        self.info: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError):  # without it, the hash has the last word
-            read = json.loads(self.info_path.read_text(encoding="utf-8"))
-            self.info = read if isinstance(read, dict) and self.size else {}
-
-    @property
-    def size(self) -> int:
-        """Bytes that have come."""
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    @property
-    def total(self) -> int | None:
-        """Bytes of the whole file, where a server has said it."""
-        total = self.info.get("total")
-        return total if isinstance(total, int) else None
-
-    @total.setter
-    def total(self, total: int) -> None:
-        self.info["total"] = total
-        self.info_path.write_text(json.dumps(self.info), encoding="utf-8")
-
-    def describe(self, url: str, headers: http.client.HTTPMessage, total: int | None) -> None:
-        """Notes which version of the file an answer belongs to."""
-        info = {"url": url, "total": total if total is not None else self.total}
-        info |= {name: headers.get(name) for name in ("ETag", "Last-Modified")}
-        if info != self.info:
-            self.info = info
-            self.info_path.write_text(json.dumps(info), encoding="utf-8")
-
-    def range_headers(self, url: str) -> dict[str, str]:
-        """Asks for the bytes behind the part, if the file is still the same there."""
-        headers = {"Range": f"bytes={self.size}-"}
-        if self.info.get("url") == url:
-            tag = self.info.get("ETag") or ""
-            weak = not tag or tag.startswith("W/")  # RFC 9110: If-Range takes no weak tags
-            validator = self.info.get("Last-Modified") if weak else tag
-            if validator:
-                headers["If-Range"] = validator
-        return headers
-
-    def changed(self, url: str, headers: http.client.HTTPMessage, total: int | None) -> str:
-        """What says that an answer is of another version than the part; "" where nothing does."""
-        if total is not None and self.total not in (None, total):
-            return f"the file has changed from {self.total:,} bytes to {total:,}"
-        if self.info.get("url") == url:
-            for name in ("ETag", "Last-Modified"):
-                was, now = self.info.get(name), headers.get(name)
-                if was and now and was != now:
-                    return f"the file has changed ({name} was {was}, is {now})"
-        return ""
-
-    def kept(self) -> str:
-        """Where to find what has come, for an error."""
-        return f"{self.size:,} bytes are kept in {self.path}" if self.size else "nothing came"
-
-    def clear(self) -> None:
-        """Deletes the bytes and what is known of them."""
-        self.info = {}
-        self.path.unlink(missing_ok=True)
-        self.info_path.unlink(missing_ok=True)
+        span = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if span is None or span[1] is None or int(span[2]) < int(span[1]):
+            return None
+        total = int(span[3]) if span[3] != "*" else None
+        return Answer(int(span[1]), int(span[2]) + 1, total)
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if response.status == 200 and length.isdecimal() else None
+    return Answer(0, total, total) if response.status == 200 else None

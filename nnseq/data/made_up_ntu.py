@@ -25,12 +25,13 @@ STANDING = np.array([  # x to the side, y up, z away, of the 25 joints, in metre
 # fmt: on
 LEFT_ARM, RIGHT_ARM = [5, 6, 7, 21, 22], [9, 10, 11, 23, 24]
 LEFT_LEG, RIGHT_LEG, TRUNK = [13, 14, 15], [17, 18, 19], [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 20]
-MOVES = {  # action → what turns about which joint (from 0), and how far in radians
-    23: (LEFT_ARM, 4, -2.0),
-    24: (RIGHT_LEG, 16, 1.2),
-    31: (RIGHT_ARM, 8, 1.5),
-    35: (TRUNK, 1, 1.0),
-    51: (LEFT_LEG, 12, 1.2),  # with a second person, who walks up
+SIDEWAYS, FORWARD = (0, 1), (1, 2)  # the plane of a turn
+MOVES = {  # action → what turns, about which joint (from 0), how far in radians, in which plane
+    23: (LEFT_ARM, 4, -2.0, SIDEWAYS),
+    24: (RIGHT_LEG, 16, 1.2, FORWARD),
+    31: (RIGHT_ARM, 8, 1.5, SIDEWAYS),
+    35: (TRUNK, 1, 1.0, FORWARD),
+    51: (LEFT_LEG, 12, 1.2, FORWARD),  # with a second person, who walks up
 }
 FIRST_WITH_TWO = 50  # actions 50 to 60 have two persons
 PERFORMERS = (1, 2, 3, 6)  # two to train on and two to test on
@@ -46,7 +47,7 @@ def made_up_ntu(folder: Path, rng: np.random.Generator) -> None:
     """
     names = [Name(1, c, p, 1, a) for c in (1, 2, 3) for p in PERFORMERS for a in MOVES]
     clips = np.zeros((len(names), LONGEST, 2, JOINTS, 3), np.float16)
-    lengths = rng.integers(SHORTEST, LONGEST, len(names), endpoint=True)
+    lengths = rng.permutation(np.linspace(SHORTEST, LONGEST, len(names)).astype(int))
     for clip, name, n in zip(clips, names, lengths, strict=True):
         bodies = figures(rng, name.action, int(n))
         clip[:n, : bodies.shape[1]] = bodies
@@ -72,20 +73,18 @@ def figures(rng: np.random.Generator, action: int, T: int) -> np.ndarray:
     Returns:
         (T, 1 or 2, 25, 3) metres, as a camera sees it.
     """
-    part, about, angle = MOVES[action]
+    part, about, angle, plane = MOVES[action]
     turn = angle * np.sin(np.linspace(0, rng.uniform(2, 4), T)) ** 2  # there and back
     x = np.broadcast_to(STANDING, (T, JOINTS, 3)).copy()
-    if about == 8 or about == 4:
-        x[:, part] = turned(x[:, part], STANDING[about], turn, (0, 1))  # arms to the side
-    else:
-        x[:, part] = turned(x[:, part], STANDING[about], turn, (1, 2))  # all else forward
+    x[:, part] = turned(x[:, part], STANDING[about], turn, plane)
     bodies = [x]
     if action >= FIRST_WITH_TWO:
         walk = np.linspace(1.2, 0.6, T)[:, None, None] * np.array([1, 0, 0])
         bodies.append(STANDING * 0.95 + walk)
-    seen = np.stack(bodies, axis=1) * rng.uniform(0.9, 1.1)
+    seen: np.ndarray = np.stack(bodies, axis=1) * rng.uniform(0.9, 1.1)
     seen += rng.normal(0, 0.01, seen.shape)
-    return seen + np.array([rng.uniform(-0.5, 0.5), 0.2, rng.uniform(2.5, 3.5)])
+    seen += np.array([rng.uniform(-0.5, 0.5), 0.2, rng.uniform(2.5, 3.5)])
+    return seen
 
 
 def turned(
@@ -97,7 +96,8 @@ def turned(
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
     first, second = y[..., i].copy(), y[..., j].copy()
     y[..., i], y[..., j] = c * first - s * second, s * first + c * second
-    return y + about
+    y += about
+    return y
 
 
 def write_skeleton(path: Path, bodies: dict[str, tuple[int, np.ndarray]], T: int) -> None:

@@ -1,4 +1,4 @@
-"""How far a download is: a bar on a terminal, plain lines in a pipe."""
+"""How far a long task is: a bar on a terminal, plain lines in a pipe."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ PIPE_SECONDS = 10.0  # between two lines about one file in a pipe
 
 
 class Meter:
-    """Shows the bytes of one file on standard output.
+    """Shows on standard output how much of something is done.
 
     Args:
-        name: the file.
+        name: what is done.
+        unit: what is counted.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, unit: str = "bytes") -> None:
+        self.name, self.unit = name, unit
         self.at = 0
         self.total: int | None = None
         self._bar: Any = None
@@ -37,24 +38,26 @@ class Meter:
             self._bar.close()
 
     def begin(self, at: int, total: int | None) -> None:
-        """A connection goes on from byte `at`; `total` is None where the server does not say."""
+        """`at` of them are done; `total` is None where nobody knows."""
         self.at, self.total = at, total
         if self._bar is None and sys.stderr.isatty() and sys.stdout.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(desc=self.name, unit="B", unit_scale=True, dynamic_ncols=True)
+            self._bar = tqdm(
+                desc=self.name, unit=f" {self.unit}", unit_scale=True, dynamic_ncols=True
+            )
         if self._bar is not None:
             self._bar.total, self._bar.n = total, at
             self._bar.refresh()
 
     def move(self, n: int) -> None:
-        """n more bytes are there."""
+        """n more are done."""
         self.at += n
         if self._bar is not None:
             self._bar.update(n)
-        elif time.monotonic() - self._said > PIPE_SECONDS:
+        elif time.monotonic() - self._said >= PIPE_SECONDS:
             of = f" of {self.total:,}" if self.total else ""
-            self.say(f"{self.name}: {self.at:,}{of} bytes")
+            self.say(f"{self.name}: {self.at:,}{of} {self.unit}")
 
     def say(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from io import SEEK_CUR
 from itertools import count
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -42,6 +43,8 @@ SIZES = {
     "cross_subject": {"train": 40_320, "test": 16_560},
     "cross_view": {"train": 37_920, "test": 18_960},
 }
+# What numpy raises on a .npy file that is damaged, by where the damage is.
+DAMAGE = (OSError, ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError)
 NPY_CURE = "save it with np.save(path, array, allow_pickle=False)"
 
 
@@ -115,7 +118,7 @@ def read_array(path: Path) -> np.ndarray[Any, Any]:
     except FileNotFoundError as error:
         expected = f"{path.name}: the three files of a split belong together"
         raise data_error(path.parent, "", f"holds {listing(path.parent)}", expected) from error
-    except (OSError, ValueError, EOFError, TypeError, OverflowError, SyntaxError) as error:
+    except DAMAGE as error:
         came = str(error).rstrip(".") or type(error).__name__
         raise data_error(path, "", came, "a .npy file of numbers", NPY_CURE) from error
 

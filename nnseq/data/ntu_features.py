@@ -42,14 +42,14 @@ LI_ENDS = (HEAD, LEFT_SHOULDER, RIGHT_HAND, LEFT_ANKLE, RIGHT_ANKLE)
 LINES = np.array(BONES + LIMBS + list(combinations(ENDS, 2))) - 1  # (39, 2), from 0
 LI_LINES = np.array(BONES + LIMBS + list(combinations(LI_ENDS, 2))) - 1
 
-BLOCK = 256  # skeletons at a time, so that the triangles of a block stay in the cache
+BLOCK = 128  # skeletons at a time, so that the triangles of a block stay in the cache
 
 
 def line_distances(x: np.ndarray, lines: np.ndarray = LINES) -> np.ndarray:
     """Computes the distance of every joint from every line that it is not on, eq. (2).
 
     Args:
-        x: (..., 25 · 3 · bodies) x y z of the joints, body after body: (T, 150), (T, B, 150), ...
+        x: (..., bodies · 75) x y z of the joints, body after body: (T, 150), (T, B, 150), ...
         lines: (L, 2) pairs of joints, from 0.
 
     Returns:
@@ -57,44 +57,40 @@ def line_distances(x: np.ndarray, lines: np.ndarray = LINES) -> np.ndarray:
         With the 39 lines and two bodies, 1,794.
     """
     skeletons = x.reshape(-1, JOINTS, 3)
-    M, F = len(skeletons), len(lines) * (JOINTS - 2)
-    y = np.empty((M, F), x.dtype)
-    table = triangles(lines)
-    for start in range(0, M, BLOCK):
-        block = skeletons[start : start + BLOCK]
-        y[start : start + BLOCK] = heron(block.transpose(2, 1, 0), *table).T
+    P, Q = lines.T[..., None]  # (L, 1)
+    J = np.array([np.setdiff1d(np.arange(JOINTS), line) for line in lines])  # (L, 23)
+    sides = (P * JOINTS + Q, P * JOINTS + J, Q * JOINTS + J)
+    y = np.empty((len(skeletons), *J.shape), x.dtype)
+    for start in range(0, len(skeletons), BLOCK):
+        block = slice(start, start + BLOCK)
+        y[block] = heights(skeletons[block], *sides)
     return y.reshape(*x.shape[:-1], -1)
 
 
-def triangles(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which of the 25 · 25 pairs of joints are the sides a (L,), b and c (L · 23,) of eq. (1)."""
-    P, Q = lines.T[..., None]
-    beside = [np.setdiff1d(np.arange(JOINTS), line) for line in lines]
-    J = np.array(beside)  # (L, 23)
-    return (P * JOINTS + Q)[:, 0], (P * JOINTS + J).ravel(), (Q * JOINTS + J).ravel()
-
-
-def heron(xyz: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Eqs. (1) and (2) for a block of skeletons.
+def heights(p: np.ndarray, PQ: np.ndarray, PJ: np.ndarray, QJ: np.ndarray) -> np.ndarray:
+    """Eqs. (1) and (2) for a block of M skeletons.
 
     Args:
-        xyz: (3, 25, M).
-        a: (L,), b and c: (L · 23,) pairs of joints, as triangles().
+        p: (M, 25, 3) places.
+        PQ: (L, 1), which of the 25 · 25 pairs of joints is the line.
+        PJ, QJ: (L, 23), the same for the other two sides of its triangles.
 
     Returns:
-        (L · 23, M) distances.
+        (M, L, 23) distances of the J from the lines.
     """
-    M = xyz.shape[2]
-    squares = np.square(xyz[:, :, None] - xyz[:, None]).sum(axis=0).reshape(-1, M)  # of 25 · 25
-    sides = np.sqrt(squares)
-    b_side, c_side = sides[b].reshape(len(a), -1, M), sides[c].reshape(len(a), -1, M)
-    a_side, a_square = sides[a][:, None], squares[a][:, None]  # (L, 1, M)
-    product = np.square(b_side + c_side) - a_square
-    product *= a_square - np.square(b_side - c_side)
+    squares = np.zeros((len(p), JOINTS, JOINTS), p.dtype)
+    for k in range(3):  # a sum over an axis of 3 takes four times as long
+        squares += np.square(p[:, :, None, k] - p[:, None, :, k])
+    squares = squares.reshape(len(p), -1)
+    lengths = np.sqrt(squares)
+    a, a_square = lengths.take(PQ, axis=1), squares.take(PQ, axis=1)
+    b, c = lengths.take(PJ, axis=1), lengths.take(QJ, axis=1)
+    product = np.square(b + c) - a_square
+    product *= a_square - np.square(b - c)
     area4 = np.sqrt(np.maximum(product, 0))  # below 0 by rounding, where J is on the line
-    scale = np.divide(0.5, a_side, out=np.zeros_like(a_side), where=a_side > 0)
-    distances: np.ndarray = area4 * scale
-    return distances.reshape(-1, M)
+    half = np.divide(0.5, a, out=np.zeros_like(a), where=a > 0)
+    distances: np.ndarray = area4 * half
+    return distances
 
 
 def time_difference(x: np.ndarray) -> np.ndarray:

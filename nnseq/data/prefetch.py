@@ -172,4 +172,8 @@ class _Worker:
 
 def _own(batch: Any) -> Any:
     """The batch in memory of its own: a source may write its next one over this one."""
+    if not hasattr(batch, "_make"):
+        raise TypeError(
+            f"Prefetch: the source draws a {type(batch).__name__}, expected a NamedTuple"
+        )
     return batch._make(np.array(x) if isinstance(x, np.ndarray) else x for x in batch)

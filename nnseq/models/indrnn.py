@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.nn.arguments import check_float, check_size
-from nnseq.nn.indrnn import recurrent_bound, recurrent_init, recurrent_low_bound
-from nnseq.nn.indrnn_stack import IndRNNStack, Place
+from nnseq.models.indrnn_options import u_range
+from nnseq.nn.arguments import check_size
+from nnseq.nn.indrnn import recurrent_bound, recurrent_init
+from nnseq.nn.indrnn_stack import IndRNNStack
 from nnseq.nn.initializers import GLOROT, SMALL, Initializer, Normal
 from nnseq.nn.linear import Linear
 from nnseq.nn.module import Module
+from nnseq.nn.normalized_indrnn import Place
 
 
 class PlainIndRNN(Module):
@@ -70,15 +72,7 @@ class PlainIndRNN(Module):
     ) -> None:
         self.seq_len = check_size("PlainIndRNN", "seq_len", seq_len)
         self.MAG, self.act, self.has_own_bound = MAG, act, u_bound is not None
-        bound = recurrent_bound(seq_len, MAG, act)
-        if u_bound is not None:
-            bound = check_float("PlainIndRNN", "u_bound", u_bound, 0.0, open_low=True)
-        low = recurrent_low_bound(seq_len, MAG)
-        if init_last_u and low > bound:
-            raise ValueError(
-                f"PlainIndRNN: the last layer's u would start in [{low:.6g}, {bound:.6g}], which "
-                f"is empty; give a MAG of at least 1, a larger u_bound, or init_last_u=False"
-            )
+        low, bound = u_range("PlainIndRNN", seq_len, MAG, act, u_bound, init_last_u)
         self.constrain_u = bool(constrain_u)
         self.stack = IndRNNStack(
             input_size,

@@ -46,6 +46,10 @@ class Walk:
         self.final.append(h_T)
         return y
 
+    def through_with_difference(self, layer: NormalizedIndRNN, x: Any) -> Any:
+        """Return the layer's y of x with its differences beside it."""
+        return self.with_difference(self.through(layer, x))
+
     def with_difference(self, x: Any) -> Any:
         """Return [x_t ; x_t - x_{t-1}], (T, B, 2C)."""
         y, x_T = time_difference(x, next(self.initial), self.valid)

@@ -9,49 +9,11 @@ import numpy as np
 
 from nnseq.models.body import refuse_unused
 from nnseq.models.indrnn_body import IndRNNBody, Walk
+from nnseq.models.indrnn_dense_layer import DenseIndRNNLayer
 from nnseq.models.indrnn_options import IndRNNOptions
 from nnseq.nn.arguments import check_flag, check_size
-from nnseq.nn.module import Module, ModuleList
+from nnseq.nn.module import ModuleList
 from nnseq.nn.normalized_indrnn import Place
-from nnseq.ops.joining import concat
-
-BOTTLENECK = 4  # the inner recurrence of a layer is so many times as wide as what it adds
-
-
-class DenseIndRNNLayer(Module):
-    """Two recurrences, whose output stands beside the input.
-
-        a = IndRNN(x)        (T, B, C) to (T, B, 4g)                            (1)
-        y = [x ; IndRNN(a)]  to (T, B, C + g)                                   (2)
-
-    Args:
-        C: width of x.
-        growth: g.
-        options: of the parts.
-        factor: 2 where differences stand beside the outputs of (1) and of (2), else 1.
-        p_drop, p_drop_inner: of what (2) adds, and of a.
-        rng: draws the initial values.
-    """
-
-    def __init__(
-        self,
-        C: int,
-        growth: int,
-        options: IndRNNOptions,
-        *,
-        factor: int,
-        p_drop: float,
-        p_drop_inner: float,
-        rng: np.random.Generator,
-    ) -> None:
-        inner = BOTTLENECK * growth
-        self.inner = options.block(C, inner, rng, p_drop=p_drop_inner)
-        self.outer = options.block(factor * inner, growth, rng, p_drop=p_drop)
-
-    def forward(self, x: Any, through: Callable[[Any, Any], Any]) -> Any:
-        """Map (T, B, C) to (T, B, C + factor · g); through(block, x) runs a block."""
-        a = through(self.inner, x)  # (1)
-        return concat([x, through(self.outer, a)], -1)  # (2)
 
 
 class DenseIndRNNBody(IndRNNBody):
@@ -185,13 +147,9 @@ class DenseIndRNNBody(IndRNNBody):
         return C
 
     def walk(self, x: Any, walk: Walk, only_last: bool) -> Any:
-        through = walk.through
+        through: Callable[[Any, Any], Any] = walk.through
         if self.factor == 2:
-            x = walk.with_difference(x)
-
-            def through(block: Any, x: Any) -> Any:
-                return walk.with_difference(walk.through(block, x))
-
+            x, through = walk.with_difference(x), walk.through_with_difference
         if self.first is not None:
             x = through(self.first, x)  # (1)
         for k, block in enumerate(self.blocks):

@@ -17,9 +17,9 @@ def time_difference(x: Any, x_before: Any = None, valid: Array | None = None) ->
 
         y_t = [x_t ; x_t - x_{t-1}],   x_{-1} = x_before, or 0                  (1)
 
-    So the first step of a sequence keeps x_0 as its difference. Li, Li, Cook, Gao 2019, "Deep
-    independently recurrent neural network (IndRNN)", arXiv:1910.06251, augment the features of
-    every layer so.
+    So the first step of a sequence keeps x_0 as its difference, as in the IndRNN authors' program
+    for actions, which augments the features of every layer of a dense network in this way (Li, Li,
+    Cook, Gao 2019, "Deep independently recurrent neural network (IndRNN)", arXiv:1910.06251).
 
     Args:
         x: (T, B, C).

@@ -141,12 +141,27 @@ class BatchNorm(Module):
         own = min(max(self.num_steps - start, 0), T)  # steps with a row to themselves
         _approach(M[start : start + own], m[:own], alpha[:own])
         _approach(V[start : start + own], v[:own], alpha[:own])
-        for t in range(own, T):
-            _approach(M[last], m[t], alpha[t])
-            _approach(V[last], v[t], alpha[t])
+        if own < T:
+            _approach_in_turn(M, last, m[own:], alpha[own:])
+            _approach_in_turn(V, last, v[own:], alpha[own:])
 
 
 def _approach(average: Array, value: Array, alpha: Array) -> None:
     """average ← (1 - α) average + α value, in place."""
     average *= 1 - alpha
     average += alpha * value
+
+
+def _approach_in_turn(averages: Array, row: int, values: Array, alpha: Array) -> None:
+    """average ← (1 - α_t) average + α_t value_t for one t after another, as one sum over t.
+
+        average ← Π_t (1 - α_t) average + Σ_t α_t Π_{s>t} (1 - α_s) value_t
+
+    Args:
+        averages: whose given row is written.
+        values, alpha: (n, C) and (n, 1).
+    """
+    xp = array_module(values)
+    kept = xp.cumprod((1 - alpha)[::-1], axis=0)[::-1]  # Π_{s≥t}
+    after = xp.concatenate([kept[1:], xp.ones_like(kept[:1])])
+    averages[row] = kept[0] * averages[row] + (alpha * after * values).sum(axis=0)

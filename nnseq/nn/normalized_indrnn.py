@@ -38,6 +38,8 @@ class NormalizedIndRNN(Module):
         ValueError, TypeError: out of range, or another rnn.
     """
 
+    rnn: Any  # of the class that takes names
+    bn: Any  # BatchNorm or None
     takes: ClassVar[type[IndRNNRecurrence]] = IndRNNRecurrence
 
     def __init__(
@@ -57,8 +59,7 @@ class NormalizedIndRNN(Module):
         self.place = check_choice(who, "bn", bn, (None, "before", "after"))
         if bn is None and bn_steps is not None:
             raise ValueError(f"{who}: bn_steps is {bn_steps}, but bn is None; name its place")
-        self.rnn = rnn
-        self.bn: Any = None
+        self.rnn, self.bn = rnn, None
         if bn is not None:
             self.bn = BatchNorm(
                 rnn.hidden_size, num_steps=bn_steps, gamma_init=gamma_init, dtype=rnn.u.dtype

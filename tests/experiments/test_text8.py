@@ -1,0 +1,70 @@
+"""experiments/text8.py: presets, and files of text8's form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnseq.language_options import LanguageOptions
+from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
+
+SPACE = script("text8")
+PRESETS: dict[str, dict[str, Any]] = SPACE["PRESETS"]
+main = SPACE["main"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_texts(tmp_path_factory.mktemp("texts"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
+    model = PRESETS[preset]["model"]
+    argv = ["--preset", preset, "--data", folder, *SMALL, *SIZES[model], "--max_steps", 2]
+    summary = run_main(main, tmp_path, *argv)
+    V, H = 27, 8
+    gates = {"lstm": 4, "gru": 3, "srnn": 1}[model]
+    assert summary["params"] == gates * H * (V + H + 1) + V * (H + 1)
+    assert 3 < summary["metrics"]["test_bpc"] < 6
+    assert summary["data"] == "text8"
+
+
+def test_the_presets_have_chunks_of_180() -> None:
+    for preset, values in PRESETS.items():
+        options = LanguageOptions(**values)
+        recipe = {"seq_len": 180, "hidden_size": 1000, "batching": "chunks", "batch_size": 32}
+        assert {name: getattr(options, name) for name in recipe} == recipe, preset
+
+
+def test_the_file_itself_may_be_named(folder: Path, tmp_path: Path) -> None:
+    argv = [*SMALL, *SIZES["lstm"], "--max_steps", 1]
+    of_folder = run_main(main, tmp_path / "folder", *argv, "--data", folder)
+    of_file = run_main(main, tmp_path / "file", *argv, "--data", folder / "text8")
+    assert of_folder["metrics"] == of_file["metrics"]
+
+
+def test_smoke_samples_letters_and_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--smoke", "--threads", "1"]) == 0
+    assert capsys.readouterr().out.startswith("made-up files in the format of text8  |  kernels: ")
+    text = (tmp_path / "runs" / "text8" / "smoke" / "sample.txt").read_text().rstrip("\n")
+    assert len(text) == 80
+    assert set(text) <= set(" abcdefghijklmnopqrstuvwxyz")
+
+
+def test_text_of_another_alphabet_is_refused_at_its_place(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "text8"
+    path.write_text((folder / "text8").read_text()[:100] + "A")
+    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "byte 100" in error
+    assert main(["--data", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 1
+    assert "python -m nnseq.data fetch text8" in capsys.readouterr().err
