@@ -60,9 +60,10 @@ def line_distances(x: np.ndarray, lines: np.ndarray = LINES) -> np.ndarray:
     P, Q = lines.T[..., None]  # (L, 1)
     J = np.array([np.setdiff1d(np.arange(JOINTS), line) for line in lines])  # (L, 23)
     sides = (P * JOINTS + Q, P * JOINTS + J, Q * JOINTS + J)
-    y = np.empty((len(skeletons), *J.shape), x.dtype)
-    for start in range(0, len(skeletons), BLOCK):
-        block = slice(start, start + BLOCK)
+    y = np.zeros((len(skeletons), *J.shape), x.dtype)
+    seen = np.flatnonzero(skeletons.any(axis=(1, 2)))  # most clips have one body
+    for start in range(0, len(seen), BLOCK):
+        block = seen[start : start + BLOCK]
         y[block] = heights(skeletons[block], *sides)
     return y.reshape(*x.shape[:-1], -1)
 

@@ -8,6 +8,9 @@ With the mean m and the variance v of x, taken over the axes that each names:
 Since m and v are functions of x, with r = 1 / √(v + ε) and averages ⟨·⟩ over the same axes:
 
     dx = r (dx̂ - ⟨dx̂⟩ - x̂ ⟨dx̂ ∘ x̂⟩),   dx̂ = dy ∘ gain                            (3)
+
+Batch norm without a mask has a kernel for the CPU, nnseq_kernels/batch_norm, because NumPy reads
+its long arrays some twenty times: a step of a deep IndRNN spent half its time there.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nnseq.backend import Array, array_module
+import numpy as np
+
+from nnseq.backend import Array, Implementation, array_module, forced_kernels, kernels_for
 from nnseq.operators import BroadcastTo, Sum
 from nnseq.ops.arguments import data_of, expect_shape, float_array
 from nnseq.ops.elementwise import where
@@ -74,13 +79,29 @@ def mean_last(x: Any) -> Any:
     return Sum.apply(x, axis=-1, keepdims=True) * (1 / x.shape[-1])
 
 
+LARGE = 2**14  # entries; for fewer, calling a kernel takes longer than NumPy does
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 class BatchNorm(Op):
+    """y, and as outputs that may be differentiated too, mean and variance.
+
+    The kernel, where there is one, sees x as (groups, rows, D): one group, or one for each step.
+    """
+
     takes_none = True
 
     def forward(
         self, x: Array, gain: Array, bias: Array, *, axes: tuple[int, ...], w: Any, eps: float
     ) -> tuple[Array, Array, Array]:
         self.axes, self.w, self.eps = axes, w, eps
+        self.kernel = _kernel(x, gain, w)
+        if self.kernel is not None:
+            y, mean, var = self.kernel.forward(x.reshape(self.groups(x)), gain, bias, eps=eps)
+            kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+            mean, var = mean.reshape(kept), var.reshape(kept)
+            self.save(x, mean, var, gain)
+            return y.reshape(x.shape), mean, var
         mean = self.average(x)
         y = x - mean  # (1), then (2), in one array
         var = self.average(y * y)
@@ -91,6 +112,13 @@ class BatchNorm(Op):
 
     def backward(self, dy: Any, dmean: Any, dvar: Any) -> Any:
         x, mean, var, gain = self.saved
+        is_plain = dmean is None and dvar is None and isinstance(dy, np.ndarray)
+        if self.kernel is not None and is_plain and isinstance(x, np.ndarray):
+            G, N, D = self.groups(x)
+            m, v = mean.reshape(G, D), var.reshape(G, D)
+            arrays = x.reshape(G, N, D), m, v, gain, dy.reshape(G, N, D)
+            dx, dgain, dbias = self.kernel.backward(*arrays, eps=self.eps)
+            return dx.reshape(x.shape), dgain, dbias
         centered = self.finite(x, x - mean)
         dx = dgain = dbias = None
         if dy is not None:
@@ -104,6 +132,11 @@ class BatchNorm(Op):
         if dvar is not None:
             dx = plus(dx, centered * (2 * self.w * dvar))
         return dx, dgain, dbias
+
+    def groups(self, x: Array) -> tuple[int, int, int]:
+        """x's shape as the kernel takes it."""
+        G, D = (x.shape[0] if self.axes[0] else 1), x.shape[-1]
+        return G, x.size // (G * D), D
 
     def average(self, x: Array) -> Array:
         """Σ w x over the axes, which stay with size 1."""
@@ -119,6 +152,18 @@ class BatchNorm(Op):
             return centered
         array = data_of(x)
         return where((self.w != 0) | array_module(array).isfinite(array), centered, 0.0)
+
+
+def _kernel(x: Array, gain: Array, w: Any) -> Implementation | None:
+    """The kernel for x, where there is one and it pays; None: the lines above."""
+    is_host = isinstance(x, np.ndarray) and x.dtype == gain.dtype and x.dtype in FLOATS
+    if not (is_host and isinstance(w, float) and x.size >= LARGE):
+        return None
+    if forced_kernels() not in ("auto", "numba"):
+        return None
+    reference = Implementation("reference", BatchNorm.forward, BatchNorm.backward)
+    chosen = kernels_for("batch_norm", x, reference)
+    return chosen if chosen.name == "numba" else None
 
 
 def batch_norm(

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,81 +14,20 @@ import pytest
 
 from nnseq.data import download
 from nnseq.data.download import FetchError
-from nnseq.data.fetch import RequestError, fetch
-from nnseq.data.files import DataError
-from nnseq.data.sources import SETS, DataSet, Member, SourceFile
-from tests.data.flaky_server import Answer, Server, serving, sha256
-
-ONE = np.random.default_rng(1).bytes(150_001)
-TWO = b"the second file\n"
-INSIDE = {"box/a.bin": b"aaaaa", "box/b.txt": b"some text"}
-
-
-def packed(content: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
-        for name, data in content.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            file.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
-
-
-BOX = packed(INSIDE)
-PLAIN = DataSet(
-    "two files",
-    (
-        SourceFile(
-            "one.gz", ("http://a/x/one.gz", "http://b/y/one.gz"), 10**6, 150_001, sha256(ONE)
-        ),
-        SourceFile("two.txt", ("http://a/x/two.txt",), 10**6, None, sha256(TWO)),
-    ),
-)
-UNKNOWN = DataSet(
-    "a file whose hash nobody knows",
-    (
-        SourceFile("one.gz", ("http://a/x/one.gz",), 10**6, note="its page gives only an MD5: 77"),
-        SourceFile("two.txt", ("http://a/x/two.txt",), 10**6, None, sha256(TWO)),
-    ),
-)
-ARCHIVE = DataSet(
-    "an archive",
-    (
-        SourceFile(
-            "box.tar.gz",
-            ("http://a/x/box.tar.gz",),
-            10**6,
-            members=(Member("box/a.bin", 5, 5), Member("box/b.txt", 100)),
-        ),
-    ),
-)
-
-
-@pytest.fixture(autouse=True)
-def sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, data_set in {"plain": PLAIN, "unknown": UNKNOWN, "archive": ARCHIVE}.items():
-        monkeypatch.setitem(SETS, name, data_set)
-    monkeypatch.setattr(download, "FIRST_PAUSE", 0.0)
-    monkeypatch.delenv("NNSEQ_DATA_URL", raising=False)
+from nnseq.data.fetch import fetch
+from tests.data.flaky_server import Answer, Server, sha256
+from tests.data.made_up_sets import ONE, TWO, names, served_sets
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    files = {"/x/one.gz": ONE, "/x/two.txt": TWO, "/x/box.tar.gz": BOX}
-    with serving(files) as server:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with served_sets(monkeypatch) as server:
         yield server
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "made" / "here"
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-# ---- plain files ------------------------------------------------------------------------------
 
 
 def test_files_are_fetched_once_and_only_compared_afterwards(
@@ -116,29 +51,14 @@ def test_files_are_fetched_once_and_only_compared_afterwards(
     assert "one.gz: there, SHA-256 right" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not shutil.which("sha256sum"), reason="sha256sum is not installed")
-def test_the_record_is_read_by_sha256sum(server: Server, folder: Path) -> None:
-    fetch("plain", folder, mirror=server.url)
-    fetch("archive", folder, [sha256(BOX)], mirror=server.url)
-    done = subprocess.run(
-        ["sha256sum", "-c", "--strict", "fetched.sha256"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.splitlines() == [f"{n}: OK" for n in ("one.gz", "two.txt", "a.bin", "b.txt")]
-
-
-def test_a_folder_that_is_complete_is_not_written_to(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_is_complete_is_not_written_to(server: Server, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "one.gz").write_bytes(ONE)
     (folder / "two.txt").write_bytes(TWO)
     before = folder.stat().st_mtime_ns
-    fetch("plain", folder, mirror="http://127.0.0.1:9")  # where nobody listens
+    fetch("plain", folder, mirror=server.url)
     assert folder.stat().st_mtime_ns == before
+    assert server.seen == []
 
 
 def test_the_default_folder_is_data_name(

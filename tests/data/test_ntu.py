@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nnseq.data.files import DataError
 from nnseq.data.made_up_ntu import write_skeleton
-from nnseq.data.ntu import NTU, convert, read_ntu
+from nnseq.data.ntu import NTU, convert, frame_count, read_ntu
 from nnseq.data.ntu_files import BENCHMARKS, SPLITS, Name, read_skeleton, split_of
 
 
@@ -243,6 +243,8 @@ def test_a_false_number_of_frames_is_refused_before_room_is_made_for_them(
     skeletons(tmp_path)
     path = tmp_path / "S001C002P001R001A060.skeleton"
     path.write_text("\n".join([head, *path.read_text().splitlines()[1:]]))
+    with pytest.raises(DataError, match=r"S001C002P001R001A060.skeleton, line \d+: "):
+        frame_count(path)
     with pytest.raises(DataError, match=r"S001C002P001R001A060.skeleton, line \d+: "):
         convert(tmp_path, tmp_path / "out", "cross_subject")
 

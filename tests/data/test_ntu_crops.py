@@ -211,16 +211,12 @@ def test_clips_turn_whole_half_of_them_and_by_each_pair_of_angles() -> None:
     assert y.dtype == np.float32
     np.testing.assert_array_equal(y[0], y[1])
     assert not y[..., 9:].any()  # what is not seen stays zeros
-    kinds, count = np.unique(np.round(y[0, :, :9], 3), axis=0, return_counts=True)
-    assert len(kinds) == 4
-    identity = np.round(np.eye(3).ravel(), 3)
-    shares = {tuple(kind) == tuple(identity): 0.0 for kind in kinds}
-    for kind, share in zip(kinds, count / clips, strict=True):
-        if tuple(kind) == tuple(identity):
-            shares[True] = share
-        else:
-            assert abs(share - 1 / 8) < 0.03
-    assert abs(shares[True] - 5 / 8) < 0.03  # not turned, or turned by 0 and 0
+    angle = np.pi / 4
+    R = rotations(np.array([0, angle, 0, angle]), np.array([0, 0, angle, angle]))
+    turned = np.moveaxis(R, 1, 2).reshape(4, 9)  # where the three axes go, one behind the other
+    share = [np.isclose(y[0, :, :9], row, atol=1e-6).all(axis=1).mean() for row in turned]
+    np.testing.assert_allclose(share, [5 / 8, 1 / 8, 1 / 8, 1 / 8], atol=0.03)
+    assert abs(sum(share) - 1) < 1e-9
 
 
 def test_one_clip_turns_as_a_batch_of_one() -> None:
@@ -246,6 +242,13 @@ def test_random_lengths_are_about_the_usual_one_and_spread_by_std() -> None:
     assert abs(drawn.mean() - 19.5) < 0.3  # decimals are dropped
     assert abs(drawn.std() - 5) < 0.3
     assert {random_length(rng, 20, std=0.0) for _ in range(5)} == {20}
+
+
+def test_a_length_outside_is_drawn_once_more() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [random_length(rng, 10, low=12) for _ in range(4000)]
+    outside = 0.6554  # P(10 + 5 z < 12)
+    assert abs(drawn.count(10) / 4000 - outside**2) < 0.03
 
 
 def test_a_length_outside_twice_is_the_usual_one() -> None:

@@ -102,6 +102,16 @@ def test_a_body_that_is_not_seen_has_distances_of_zero_and_stretching_stretches(
     np.testing.assert_allclose(line_distances(3 * x), 3 * y, atol=1e-6)
 
 
+def test_a_joint_on_a_line_is_at_no_distance_whatever_the_rounding() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(500, 25, 3)).astype(np.float32)
+    x[:, 5] = x[:, 3] + rng.uniform(-1, 2, (500, 1)).astype(np.float32) * (x[:, 8] - x[:, 3])
+    with np.errstate(all="raise"):
+        y = line_distances(x.reshape(500, 75), lines=np.array([[3, 8]]))
+    assert (y >= 0).all()
+    assert (y[:, 4] < 5e-3).all()  # the roots of eps of float32
+
+
 # ---- lines ------------------------------------------------------------------------------------
 
 
