@@ -11,7 +11,7 @@ The IndRNN presets are networks and recipes of the program of Li, Li, Cook, Gao 
 independently recurrent neural network (IndRNN)", arXiv:1910.06251. The others follow the program of
 Krueger et al. 2017, "Zoneout", arXiv:1606.01305, built on that of Cooijmans et al. 2017, "Recurrent
 batch normalization", arXiv:1603.09025, but for their initial weights, and for the order: theirs was
-drawn with replacement, so that a third of the pixels never came.
+drawn with replacement, so that more than a third of the pixels never came.
 """
 
 from __future__ import annotations
@@ -19,20 +19,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from nnseq.classification_options import (
-    DENSE,
-    INDRNN,
-    PLAIN,
-    RESIDUAL,
-    ClassificationOptions,
-    indrnn_body,
-    of_indrnn,
-)
+from nnseq.classification_models import indrnn_body
+from nnseq.classification_options import INDRNN, ClassificationOptions, of_indrnn, parse_options
 from nnseq.classification_task import ClassificationTask, build_examples, read
 from nnseq.data.examples import Labelled
 from nnseq.data.images import NUM_CLASSES, Images
@@ -42,56 +35,51 @@ from nnseq.model_options import by_model
 from nnseq.models import RecurrentBody, SequenceClassifier
 from nnseq.nn import LSTM, BatchNormLSTM, Module, Permutation
 from nnseq.nn.initializers import GLOROT
-from nnseq.options import option, parse
+from nnseq.options import option
 from nnseq.task import streams
 from nnseq.train import run
 
 T = SIDE * SIDE
-LSTMS = ("lstm", "lstm_rbn")
-OF_LSTMS = dict.fromkeys(LSTMS, 0.0)
-LSTM_RECIPE = {"permute": True, "batch_size": 100, "epochs": 100, "valid_share": 1 / 6}
+NONE = {"lstm": 0.0, "lstm_rbn": 0.0}
+UNITS = {"indrnn_plain": 128, "indrnn_residual": 128, "lstm": 100, "lstm_rbn": 100}
+RECIPE = {"permute": True, "batch_size": 100, "epochs": 100, "valid_share": 1 / 6}
+ZONEOUT = {"zoneout_h": 0.15, "zoneout_c": 0.15, **RECIPE}
 PRESETS: dict[str, dict[str, Any]] = {
-    "indrnn_plain6": {"model": PLAIN, "num_layers": 6},
-    "indrnn_plain12": {"model": PLAIN, "num_layers": 12},
-    "indrnn_residual": {"model": RESIDUAL, "num_blocks": 5},
-    "indrnn_dense": {"model": DENSE, "growth_rate": 16, "num_first": 6, "block_config": "8,6,4"},
-    "lstm": {"model": "lstm", **LSTM_RECIPE},
-    "zoneout_lstm": {"model": "lstm", "zoneout_h": 0.15, "zoneout_c": 0.15, **LSTM_RECIPE},
-    "zoneout_lstm_rbn": {"model": "lstm_rbn", "zoneout_h": 0.15, "zoneout_c": 0.15, **LSTM_RECIPE},
+    "indrnn_plain6": {"model": "indrnn_plain", "num_layers": 6},
+    "indrnn_plain12": {"model": "indrnn_plain", "num_layers": 12},
+    "indrnn_residual": {"model": "indrnn_residual", "num_blocks": 5},
+    "indrnn_dense": {"model": "indrnn_dense", "growth_rate": 16, "num_first": 6},
+    "lstm": {"model": "lstm", **RECIPE},
+    "zoneout_lstm": {"model": "lstm", **ZONEOUT},
+    "zoneout_lstm_rbn": {"model": "lstm_rbn", **ZONEOUT},
 }
-PUBLISHED = {  # the authors' log in brackets
-    "indrnn_plain6": "accuracy 0.990 (0.9904); --permute 0.960 (0.9564); Li et al. 2019, table 2",
-    "indrnn_plain12": "0.9937 (0.9946); --permute 0.9684 (0.9653); the same",
-    "indrnn_residual": "0.9939 (0.9938); --permute 0.9702 (0.9686); the same",
-    "indrnn_dense": "0.9948 (0.9948); --permute 0.972 (0.9716); the same",
-    "lstm": "0.902; --no_permute 0.989; Cooijmans et al. 2017",
-    "zoneout_lstm": "0.931; Krueger et al. 2017, as Li et al. 2018, table 1, has it",
-    "zoneout_lstm_rbn": "0.959; the same",
+LI = "Li et al. 2019, table 2 (their log)"
+PUBLISHED = {
+    "indrnn_plain6": f"accuracy 0.990 (0.9904), --permute 0.960 (0.9564): {LI}",
+    "indrnn_plain12": f"0.9937 (0.9946), --permute 0.9684 (0.9653): {LI}",
+    "indrnn_residual": f"0.9939 (0.9938), --permute 0.9702 (0.9686): {LI}",
+    "indrnn_dense": f"0.9948 (0.9948), --permute 0.972 (0.9716): {LI}",
+    "lstm": "0.902, --no_permute 0.989: Cooijmans et al. 2017",
+    "zoneout_lstm": "0.931: Krueger et al. 2017, by Li et al. 2018, table 1",
+    "zoneout_lstm_rbn": "0.959: Krueger et al. 2017, by Li et al. 2018, table 1",
 }
-SMOKE = {"batch_size": 10, "eval_every": 3, "max_steps": 6, "log_every": 3}
 
 
 @dataclass(frozen=True)
 class PixelOptions(ClassificationOptions):
     """The options of this experiment alone."""
 
-    model: str = option(PLAIN, "the network", choices=(*INDRNN, *LSTMS))
+    model: str = option(INDRNN[0], "the network", choices=(*INDRNN, *NONE))
     permute: bool = option(False, "one random order of the pixels for all digits", negatable=True)
-    bn_decay: bool | None = by_model(
-        "decay batch norm's gamma too", of_indrnn(True), negatable=True
-    )
-    hidden_size: int | None = by_model(
-        "units of a layer", {PLAIN: 128, RESIDUAL: 128} | dict.fromkeys(LSTMS, 100), low=1
-    )
-    zoneout_h: float | None = by_model("P(h keeps its old value)", OF_LSTMS, low=0, high=1)
-    zoneout_c: float | None = by_model("P(c keeps its old value)", OF_LSTMS, low=0, high=1)
-    initial_noise: float | None = by_model(
-        "std of noise on h before the first pixel, in training", {"lstm_rbn": 0.0}, low=0
-    )
+    bn_decay: bool | None = by_model("decay gamma of BN too", of_indrnn(True), negatable=True)
+    hidden_size: int | None = by_model("units of a layer", UNITS, low=1)
+    zoneout_h: float | None = by_model("P(h keeps its old value)", NONE, low=0, high=1)
+    zoneout_c: float | None = by_model("P(c keeps its old value)", NONE, low=0, high=1)
+    initial_noise: float | None = by_model("std of noise on h_0", {"lstm_rbn": 0.0}, low=0)
 
 
 class PixelNetwork(Module):
-    """A classifier of pixel sequences (784, B, 1), which may see them in an order of its own."""
+    """A classifier of pixels (784, B, 1), which may see them in an order of its own."""
 
     def __init__(self, classifier: Module, permutation: Permutation | None) -> None:
         self.classifier, self.permutation = classifier, permutation
@@ -103,10 +91,8 @@ class PixelNetwork(Module):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As Module's, with a word on weights that differ in the order of the pixels alone."""
         if state.keys() ^ self.state_dict().keys() == {"permutation.order"}:
-            seen, cure = (
-                ("row by row", "--no_permute") if self.permutation else ("permuted", "--permute")
-            )
-            raise ValueError(f"it was trained on pixels that came {seen}; give {cure}")
+            came, flag = ("permuted", "") if self.permutation is None else ("in order", "no_")
+            raise ValueError(f"it was trained on pixels that came {came}; give --{flag}permute")
         super().load_state_dict(state)
 
 
@@ -118,16 +104,11 @@ class PixelTask(ClassificationTask):
         of_examples, of_order = data.spawn(2)
         permutation = Permutation(T, rng=of_order) if options.permute else None
         network = PixelNetwork(build_classifier(options, init), permutation)
-
-        def sets(folder: Path) -> tuple[Images, Images]:
-            return mnist(folder, "train"), mnist(folder, "test")
-
-        found, note = read(options, "mnist", sets)
+        found, note = read(options, "mnist", mnist)
         examples = None
         if found is not None:
             train, test = (labelled(images, options.dtype) for images in found)
             examples = build_examples(options, train, test, of_examples)
-            note += ", ".join(name for images in found for name in images.files)
         super().__init__(options, network, examples, note, masks)
 
 
@@ -147,17 +128,16 @@ def build_classifier(options: PixelOptions, rng: np.random.Generator) -> Sequenc
         return SequenceClassifier(indrnn_body(o, 1, T, rng), NUM_CLASSES, rng=rng)
     own = {"rng": rng, "dtype": np.dtype(o.dtype), "output": "last", "learn_states": True}
     own |= {"zoneout_h": o.zoneout_h, "zoneout_c": o.zoneout_c}
-    if o.model == "lstm":
-        rnn: Any = LSTM(1, o.hidden_size, **own)
-    else:
-        rnn = BatchNormLSTM(1, o.hidden_size, T, initial_noise=o.initial_noise, **own)
+    rnn: Any = partial(BatchNormLSTM, num_steps=T, initial_noise=o.initial_noise)
+    rnn = (LSTM if o.model == "lstm" else rnn)(1, o.hidden_size, **own)
     return SequenceClassifier(RecurrentBody(rnn), NUM_CLASSES, rng=rng, readout_init=GLOROT)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    given: dict[str, Any] = {"presets": PRESETS, "published": PUBLISHED, "smoke": SMOKE}
-    return run("pixel_mnist", parse("pixel_mnist", PixelOptions, argv, __doc__, **given), PixelTask)
+    given: Any = {"presets": PRESETS, "published": PUBLISHED}
+    options = parse_options("pixel_mnist", PixelOptions, argv, __doc__, **given)
+    return run("pixel_mnist", options, PixelTask)
 
 
 if __name__ == "__main__":

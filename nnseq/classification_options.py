@@ -1,4 +1,4 @@
-"""Options of the experiments that name the class of a sequence, and the IndRNN networks they make.
+"""Options of the experiments that name the class of a sequence: which network, which recipe.
 
 What an option is when nothing says so depends on --model; an option that could change nothing
 beside the others is refused (NEEDS). Defaults are those of the IndRNN authors' two scripts.
@@ -7,22 +7,29 @@ beside the others is refused (NEEDS). Defaults are those of the IndRNN authors' 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from nnseq.cells.indrnn import ACTIVATIONS
 from nnseq.model_options import ModelOptions, by_model
-from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody, SequenceBody
-from nnseq.options import OptionError, data_option, epochs_option, option
+from nnseq.options import OptionError, data_option, epochs_option, option, parse
 
 PLAIN, RESIDUAL, DENSE = "indrnn_plain", "indrnn_residual", "indrnn_dense"
 INDRNN = (PLAIN, RESIDUAL, DENSE)
 EPOCHS = 100  # where nothing else ends a run
 BELOW_1 = 0.999999  # of what must not be 1
+
+# --smoke: whatever the preset, a small network and a few steps.
+SMOKE = {"batch_size": 10, "max_steps": 4, "log_every": 2, "eval_every": 2, "valid_share": 0.1}
+SMOKE_SIZES: Mapping[str, Mapping[str, Any]] = {
+    PLAIN: {"hidden_size": 16, "num_layers": 2},
+    RESIDUAL: {"hidden_size": 16, "num_blocks": 1},
+    DENSE: {"growth_rate": 4, "num_first": 2, "block_config": "2,1"},
+    "lstm": {"hidden_size": 16},
+    "lstm_rbn": {"hidden_size": 16},
+}
 
 # What must hold for an option to change anything, as a message says it.
 NEEDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -32,6 +39,9 @@ NEEDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "bn_decay": ("--weight_decay above 0", lambda o: o.weight_decay),
     "MAG": ("--U_bound 0 or --init_last_u", lambda o: not o.U_bound or o.init_last_u),
 }
+
+
+O = TypeVar("O", bound="ClassificationOptions")
 
 
 def of_indrnn(value: Any) -> Mapping[str, Any]:
@@ -51,9 +61,9 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def p_drop(help: str, dense: float) -> Any:
+def dense_drop(help: str, default: float) -> Any:
     """A chance to drop that only dense networks have."""
-    return by_model(f"P(drop) {help}", {DENSE: dense}, low=0, high=BELOW_1)
+    return by_model(f"P(drop) {help}", {DENSE: default}, low=0, high=BELOW_1)
 
 
 @dataclass(frozen=True)
@@ -71,23 +81,23 @@ class ClassificationOptions(ModelOptions):
     valid_share: float = option(
         0.05, "part of the training set held back for validation", above=0, high=0.9
     )
-    eval_batch_size: int = option(100, "sequences at a time in evaluation", low=1, same_run=False)
+    eval_batch_size: int = option(100, "sequences at a time in evaluation", low=1)
 
     # ---- recipe --------------------------------------------------------------------------------
-    lr: float | None = by_model("learning rate", of_indrnn(2e-4), others=1e-4, above=0)
-    optimizer: str | None = by_model(
+    lr: float = by_model("learning rate", of_indrnn(2e-4), others=1e-4, above=0)
+    optimizer: str = by_model(
         "the optimiser", of_indrnn("adam"), others="rmsprop", choices=("adam", "rmsprop")
     )
-    weight_decay: float | None = by_model(
+    weight_decay: float = by_model(
         "of weights; never of u and biases", of_indrnn(1e-4), others=0.0, low=0
     )
     bn_decay: bool | None = by_model(
         "decay batch norm's gamma too", of_indrnn(False), negatable=True
     )
-    clip_norm: float | None = by_model(
+    clip_norm: float = by_model(
         "bound on the norm of all gradients together; 0: none", of_indrnn(0.0), others=1.0, low=0
     )
-    clip_value: float | None = by_model(
+    clip_value: float = by_model(
         "bound on every entry of the gradients; 0: none", of_indrnn(10.0), others=0.0, low=0
     )
     anneal: int = option(
@@ -123,10 +133,10 @@ class ClassificationOptions(ModelOptions):
         low=0,
         high=BELOW_1,
     )
-    p_drop_first: float | None = p_drop("before the first dense block", 0.2)
-    p_drop_inner: float | None = p_drop("after a dense layer's first part", 0.1)
-    p_drop_transition: float | None = p_drop("after a dense transition", 0.1)
-    p_drop_last: float | None = p_drop("after the last dense block", 0.1)
+    p_drop_first: float | None = dense_drop("before the first dense block", 0.2)
+    p_drop_inner: float | None = dense_drop("after a dense layer's first part", 0.1)
+    p_drop_transition: float | None = dense_drop("after a dense transition", 0.1)
+    p_drop_last: float | None = dense_drop("after the last dense block", 0.1)
     bn: str | None = by_model(
         "batch norm before or after the recurrence",
         of_indrnn("after"),
@@ -169,46 +179,29 @@ class ClassificationOptions(ModelOptions):
                     f"--{name} is {value}, but changes nothing without {need}; give both, or drop "
                     "it"
                 )
-        if self.min_lr is not None and self.lr is not None and self.min_lr > self.lr:
+        if self.min_lr is not None and self.min_lr > self.lr:
             raise OptionError(
                 f"--min_lr {self.min_lr:g} came with --lr {self.lr:g}, expected at most that"
             )
 
 
-def indrnn_body(
-    options: ClassificationOptions,
-    input_size: int,
-    seq_len: int,
-    rng: np.random.Generator,
+def parse_options(
+    experiment: str,
+    kind: type[O],
+    argv: Sequence[str] | None,
+    description: str,
     *,
-    time_diff: bool = False,
-) -> SequenceBody:
-    """The IndRNN network of the options, without its readout.
-
-    Args:
-        options: with a model of INDRNN.
-        input_size: D.
-        seq_len: T, for the bounds on u.
-        rng: draws the initial values.
-        time_diff: of a dense network.
+    presets: Mapping[str, Mapping[str, Any]],
+    published: Mapping[str, str],
+) -> O:
+    """Turns a command line into options, as nnseq.options.parse; `--smoke` makes any model small.
 
     Raises:
-        OptionError: a bound on u that leaves nothing to draw from.
+        SystemExit: 0 after `--help`, 2 after a usage error.
     """
-    o: Any = options  # what its model has is not None
-    shared = {"seq_len": seq_len, "rng": rng, "bn": o.bn, "act": o.act, "p_drop": o.p_drop}
-    shared |= {"u_bound": o.U_bound or None, "constrain_u": o.constrain_u}
-    shared |= {"init_last_u": o.init_last_u, "small_norm_init": o.small_norm_init}
-    shared |= {"dtype": np.dtype(o.dtype)} | ({} if o.MAG is None else {"MAG": o.MAG})
-    try:
-        if o.model == PLAIN:
-            return PlainIndRNNBody(input_size, o.hidden_size, o.num_layers, **shared)
-        if o.model == RESIDUAL:
-            return ResidualIndRNNBody(input_size, o.hidden_size, o.num_blocks, **shared)
-        drops = ("first", "inner", "transition", "last")
-        shared |= {f"p_drop_{part}": getattr(o, f"p_drop_{part}") for part in drops}
-        blocks = parse_sizes(o.block_config)
-        shared |= {"first": o.num_first, "time_diff": time_diff}
-        return DenseIndRNNBody(input_size, o.growth_rate, blocks, **shared)
-    except ValueError as error:
-        raise OptionError(f"--MAG or --U_bound: {error}") from None
+    given: dict[str, Any] = {"presets": presets, "published": published}
+    options = parse(experiment, kind, argv, description, **given)
+    if options.smoke:
+        smoke = {**SMOKE, **SMOKE_SIZES[options.model]}
+        options = parse(experiment, kind, argv, description, smoke=smoke, **given)
+    return options

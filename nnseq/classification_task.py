@@ -16,29 +16,37 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from nnseq.backend import to_device
 from nnseq.best import Best
+from nnseq.classification_models import build_optimizer, build_plateau
 from nnseq.classification_options import ClassificationOptions
 from nnseq.data.examples import Examples, Labelled
 from nnseq.data.made_up import write_made_up
 from nnseq.data.prefetch import Prefetch
-from nnseq.models import no_decay
 from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
-from nnseq.optim import Adam, Optimizer, Plateau, RMSProp
 from nnseq.options import OptionError
 from nnseq.plots import Panel, draw
 from nnseq.task import BestWeights, Task
 from nnseq.tensor import Tensor, no_grad
 
-S = TypeVar("S")
 
-NEVER = 2**31  # validations: longer than any run
+class FromFiles(Protocol):
+    """A set that knows the files it was read from."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Their names."""
+
+
+S = TypeVar("S", bound=FromFiles)
+
 MADE_UP_SEED = 4
+FEW = 12  # files that are named one by one
 
 
 class Score(NamedTuple):
@@ -105,7 +113,8 @@ class ClassificationTask(Task):
         x, y = to_device(batch.x, o.device), to_device(batch.y, o.device)
         logits = self.model(x, rng=self.rngs["masks"])
         self.train_right = logits.data.argmax(axis=-1) == y  # read in observe: nothing waits here
-        return cross_entropy(logits, y)  # (1)
+        nats: Tensor = cross_entropy(logits, y)  # (1)
+        return nats
 
     def observe(self, step: int, loss: float) -> dict[str, float]:
         o, epoch = self.options, self.examples.train.epoch
@@ -210,30 +219,39 @@ class ClassificationTask(Task):
         self.validations = [[int(step), *map(float, x)] for step, *x in state["validations"]]
 
 
-# ---- made from options ---------------------------------------------------------------------------
+# ---- examples of the options ---------------------------------------------------------------------
 
 
-def read(o: ClassificationOptions, name: str, reader: Callable[[Path], S]) -> tuple[S | None, str]:
-    """What a reader makes of the files of a set, and what to say of them before their names.
+def read(
+    o: ClassificationOptions, name: str, reader: Callable[[Path, str], S]
+) -> tuple[tuple[S, S] | None, str]:
+    """The training and the test set of some files, and what to say of the files.
 
     Args:
         o: data, smoke, max_steps, resume, eval, out.
         name: of the set, as `python -m nnseq.data fetch` and made-up files have it.
-        reader: gets the folder.
+        reader: reader(folder, "train" or "test").
 
     Returns:
-        None where nothing is read, for `--max_steps 0` without `--data`.
+        (train, test) and a note; None where nothing is read: `--max_steps 0` without `--data`.
 
     Raises:
         OptionError: no `--data` although it is needed.
         DataError: files that are missing or wrong.
     """
+
+    def both(folder: Path, note: str = "") -> tuple[tuple[S, S], str]:
+        train, test = reader(folder, "train"), reader(folder, "test")
+        files = [*train.files, *test.files]
+        some = ", ".join(files[:FEW]) + f" and {len(files) - FEW:,} more" * (len(files) > FEW)
+        return (train, test), note + some
+
     if o.data is not None:
-        return reader(Path(o.data)), ""
+        return both(Path(o.data))
     if o.smoke:
         with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
             write_made_up(name, folder, np.random.default_rng(MADE_UP_SEED))
-            return reader(Path(folder)), f"made-up files in the format of {name}: "
+            return both(Path(folder), f"made-up files in the format of {name}: ")
     if o.max_steps == 0 and not o.resume and not o.eval:
         return None, ""
     raise OptionError(
@@ -258,27 +276,9 @@ def build_examples(
     Raises:
         OptionError: too few examples.
     """
-    sizes = {"batch_size": o.batch_size, "eval_batch_size": o.eval_batch_size}
+    names = ("batch_size", "eval_batch_size", "valid_share")
+    looks |= {name: getattr(o, name) for name in names}
     try:
-        return Examples(train, test, rng=rng, valid_share=o.valid_share, **sizes, **looks)
+        return Examples(train, test, rng=rng, **looks)
     except ValueError as error:
         raise OptionError(f"--batch_size or --valid_share: {error}") from None
-
-
-def build_optimizer(o: Any, model: Module) -> Optimizer:
-    """--optimizer; weight decay leaves u, biases and, without --bn_decay, γ alone."""
-    given: dict[str, Any] = {}
-    if o.weight_decay:
-        given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
-    if o.optimizer == "adam":
-        return Adam(model.named_parameters(), o.lr, **given)
-    # ρ of the zoneout authors' program for MNIST pixel by pixel
-    return RMSProp(model.named_parameters(), o.lr, rho=0.5, **given)
-
-
-def build_plateau(o: Any) -> Plateau:
-    """The rule of IndRNN's authors, or, without --patience, one that never cuts."""
-    if not o.patience:
-        return Plateau(o.lr, NEVER)
-    rule = {"min_lr": o.min_lr, "stop": True, "patience_factor": 0.5, "patience_added": 2}
-    return Plateau(o.lr, o.patience, o.lr_factor, **rule)

@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
         return 2 if isinstance(error, RequestError) else 1
     except KeyboardInterrupt:
         kept = "; what came is kept, the same command goes on" if options.command == "fetch" else ""
-        print(f"\n{PROGRAM}: interrupted{kept}", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted{kept}", file=sys.stderr)
         return 130
     return 0
 

@@ -79,9 +79,9 @@ class IndRNNBody(SequenceBody):
         """How many recurrences there are."""
         return sum(isinstance(module, NormalizedIndRNN) for _, module in self.named_modules())
 
-    def walk(self, x: Any, walk: Walk, only_last: bool) -> Any:
+    def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         """Return y (T, B, O) of x (T, B, D), or (B, O) under only_last; every layer by walk."""
-        raise NotImplementedError(f"{type(self).__name__} defines no walk")
+        raise NotImplementedError(f"{type(self).__name__} defines no run")
 
     def forward(
         self,
@@ -97,5 +97,5 @@ class IndRNNBody(SequenceBody):
         """Run over a whole sequence, as SequenceBody.forward."""
         valid = self.check(x, states, mask, lengths, only_last)
         walk = Walk(states, valid, rng, start)
-        y = self.walk(without_padding(x, valid), walk, only_last)
+        y = self.run(without_padding(x, valid), walk, only_last)
         return y, tuple(walk.final)

@@ -146,7 +146,7 @@ class DenseIndRNNBody(IndRNNBody):
                 C //= 2
         return C
 
-    def walk(self, x: Any, walk: Walk, only_last: bool) -> Any:
+    def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         through: Callable[[Any, Any], Any] = walk.through
         if self.factor == 2:
             x, through = walk.with_difference(x), walk.through_with_difference

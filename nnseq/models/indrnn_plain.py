@@ -78,7 +78,7 @@ class PlainIndRNNBody(IndRNNBody):
             self.layers.append(options.block(D, hidden_size, rng, p_drop=p, is_last=is_last))
         self.num_states = self.num_recurrences
 
-    def walk(self, x: Any, walk: Walk, only_last: bool) -> Any:
+    def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         *others, last = self.layers
         for layer in others:
             x = walk.through(layer, x)

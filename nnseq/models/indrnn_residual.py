@@ -109,7 +109,7 @@ class ResidualIndRNNBody(IndRNNBody):
         self.rnn = options.recurrence(hidden_size, rng, p_drop=p_drop_last, is_last=True)
         self.num_states = self.num_recurrences
 
-    def walk(self, x: Any, walk: Walk, only_last: bool) -> Any:
+    def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         x = self.linear(x)  # (1)
         for block in self.blocks:
             x = block(x, walk)  # (2)

@@ -149,7 +149,8 @@ class LanguageModel(Module):
     def _vectors(self, ids: Any, rng: Any) -> Any:
         if self.embedding is not None:
             return self.embedding(ids, rng)
-        return one_hot(ids, self.V, next(self.body.parameters()).data)
+        like: Any = self.decoder.b  # of the model's dtype and device
+        return one_hot(ids, self.V, like.data)
 
     def _split(self, states: States | None) -> tuple[Any, Any]:
         """Return the states of the body and that of the head."""

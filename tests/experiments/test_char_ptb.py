@@ -141,7 +141,8 @@ RESUMED: dict[str, list[object]] = {
         "--eval_every", 4,
     ],
     "streams, a cut of lr": [
-        "--batching", "streams", *SIZES["lstm"], "--lr", 0.5, "--patience", 1, "--eval_every", 1,
+        "--batching", "streams", *SIZES["lstm"], "--lr", 2.0, "--clip_norm", 0, "--patience", 1,
+        "--eval_every", 1,
     ],
 }  # fmt: skip
 
