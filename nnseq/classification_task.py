@@ -3,9 +3,9 @@
     loss        mean of -ln p(class) over the batch, in nats                                (1)
     accuracy    share of sequences whose class has the largest logit                        (2)
 
-Validation is at the end of every epoch, and every --eval_every steps. Where a sequence is looked at
-several times, as in random crops, a validation takes each look for a sequence of its own; in the
-test the logits of all its looks are averaged before (1) and (2).
+Validation is at the end of every epoch and of --anneal, and every --eval_every steps. Where a
+sequence is looked at several times, as in random crops, a validation takes each look for a sequence
+of its own; in the test the logits of all its looks are averaged before (1) and (2).
 
 The weights with the best (2) in validation are kept with their optimiser (nnseq.best); they are in
 every checkpoint, and are tested at the end.
@@ -120,13 +120,14 @@ class ClassificationTask(Task):
         o, epoch = self.options, self.examples.train.epoch
         columns = {"epoch": epoch, "lr": float(self.optimizer.lr)}
         columns["train_acc"] = float(self.train_right.mean())
-        if epoch > self.epoch or (o.eval_every and step % o.eval_every == 0):
+        is_last = step == o.anneal
+        if epoch > self.epoch or is_last or (o.eval_every and step % o.eval_every == 0):
             score = self.score(self.examples.valid)
             self.waited = self.examples.waited
             self.validations.append([step, score.loss, score.accuracy])
             self.best.observe(score.error, step)
         self.epoch = epoch
-        self.is_finished = self.best.plateau.is_finished or step == o.anneal
+        self.is_finished = is_last or self.best.plateau.is_finished
         if self.validations:  # the last one, at whatever step
             _, columns["valid_loss"], columns["valid_acc"] = self.validations[-1]
         return columns

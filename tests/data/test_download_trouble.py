@@ -157,6 +157,16 @@ def test_a_range_of_a_file_of_unknown_length_is_followed_to_its_end(
     assert server.ranges() == ["bytes=199000-", "bytes=199500-"]
 
 
+def test_what_comes_behind_the_announced_range_is_left(
+    server: Server, downloader: ResumingDownloader
+) -> None:
+    started(downloader, 1000)
+    server.script = [Answer(headers={"Content-Range": "bytes 1000-1099/200003"})]
+    downloader.download(server.url + PATH)
+    assert content_of(downloader) == CONTENT
+    assert server.ranges() == ["bytes=1000-", "bytes=1100-"]
+
+
 def test_what_comes_behind_the_announced_length_is_left(
     server: Server, downloader: ResumingDownloader
 ) -> None:
@@ -315,12 +325,13 @@ def test_nobody_listening_is_given_up_and_the_part_is_kept(downloader: ResumingD
 
 @pytest.mark.parametrize("target", ["/loop", "file:///etc/passwd", "http://[broken"])
 def test_redirects_to_nowhere_are_an_error(
-    server: Server, downloader: ResumingDownloader, target: str
+    server: Server, downloader: ResumingDownloader, pauses: list[float], target: str
 ) -> None:
     server.usual = Answer(to=target)
     with pytest.raises(FetchError, match="/loop: "):
         downloader.download(server.url + "/loop")
     assert not downloader.part.path.exists()
+    assert pauses == []
 
 
 def test_a_full_disk_is_no_reason_to_ask_again(

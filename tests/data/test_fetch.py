@@ -228,7 +228,7 @@ def test_one_fetch_at_a_time_works_in_a_folder(server: Server, folder: Path) -> 
     folder.mkdir(parents=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # even a share of it is too much
         with pytest.raises(FetchError, match="another fetch is at work there"):
             fetch("plain", folder, mirror=server.url)
     finally:

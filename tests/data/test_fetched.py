@@ -176,8 +176,10 @@ def test_members_that_are_there_are_compared_with_an_archive_whose_hash_is_given
         fetch("archive", folder, [sha256(BOX)], mirror=server.url)
     assert (folder / "a.bin").read_bytes() == b"AAAAA"
     (folder / "a.bin").write_bytes(INSIDE["box/a.bin"])
+    inode = (folder / "a.bin").stat().st_ino
     fetch("archive", folder, [sha256(BOX)], mirror=server.url)
     assert names(folder) == ["a.bin", "b.txt", "fetched.sha256"]
+    assert (folder / "a.bin").stat().st_ino == inode
 
 
 def test_an_archive_of_another_set_is_refused_and_nothing_is_put_in_place(

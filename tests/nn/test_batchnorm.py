@@ -122,6 +122,21 @@ def test_step_by_step_a_step_with_one_entry_leaves_its_row_alone():
     np.testing.assert_allclose(layer.running_var[1], x[1, :2].var(axis=0, ddof=1), rtol=1e-12)
 
 
+@pytest.mark.parametrize("momentum", [0.2, 1.0])
+def test_steps_beyond_the_last_row_move_it_one_after_another(momentum):
+    """In float64, by a loop over the steps; a step with a single entry is passed over."""
+    layer, x = make(num_steps=2, momentum=momentum), draw(8, T, B, C)
+    mask = np.array([[1, 1, 1], [1, 1, 0], [0, 0, 1], [1, 1, 1]], bool)
+    M, V = np.zeros(C), np.ones(C)
+    for t in (0, 1, 3):
+        counted = x[t, mask[t]]
+        M = (1 - momentum) * M + momentum * counted.mean(axis=0)
+        V = (1 - momentum) * V + momentum * counted.var(axis=0, ddof=1)
+    layer(x, mask=mask, start=7)
+    np.testing.assert_allclose(layer.running_mean, [np.zeros(C), M], rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var, [np.ones(C), V], rtol=1e-12)
+
+
 def test_evaluation_changes_nothing_and_repeats():
     layer, x = make(), draw(6, T, B, C)
     layer(x)

@@ -1,0 +1,363 @@
+"""experiments/action_recognition.py: presets, whole runs, options, and runs that continue."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnseq import checkpoint
+from nnseq.classification_options import DENSE, PLAIN, RESIDUAL
+from nnseq.data.made_up import write_made_up
+from nnseq.data.ntu import read_ntu
+from nnseq.data.ntu_features import line_distances
+from nnseq.options import Options
+from tests.language_runs import bits, remains, run_main, script
+
+SPACE = script("action_recognition")
+PRESETS: dict[str, dict[str, Any]] = SPACE["PRESETS"]
+main = SPACE["main"]
+
+SMALL: list[object] = ["--kernels", "reference", "--threads", 1, "--seq_len", 6, "--log_every", 1]
+SMALL += ["--batch_size", 4, "--valid_share", 0.3, "--valid_crops", 2, "--test_crops", 2]
+SIZES: dict[str, list[object]] = {
+    PLAIN: ["--hidden_size", 6, "--num_layers", 2],
+    RESIDUAL: ["--hidden_size", 6, "--num_blocks", 1],
+    DENSE: ["--growth_rate", 2, "--num_first", 2, "--block_config", "2,1"],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips")
+    write_made_up("ntu", path, np.random.default_rng(3))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of the time of a run of a few steps."""
+    for place in ("nnseq.classification_task.draw", "nnseq.plots.draw"):
+        monkeypatch.setattr(place, lambda path, panels, columns=1: path.touch())
+
+
+# ---- presets -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "params"),
+    [
+        (["--preset", "indrnn_plain6"], 1_430_588),
+        (["--preset", "indrnn_residual"], 2_751_548),
+        (["--preset", "indrnn_dense"], 2_314_428),
+        (["--preset", "indrnn_dense", "--geometric", "--time_diff"], 5_640_108),
+        (["--preset", "indrnn_plain6", "--geometric"], 1_430_588 + 1794 * 512),
+    ],
+)
+def test_a_preset_has_its_number_of_parameters_without_data(
+    tmp_path: Path, argv: list[str], params: int
+) -> None:
+    """The first four are those of the authors' logs."""
+    summary = run_main(main, tmp_path, *argv, "--max_steps", 0)
+    assert (summary["params"], summary["steps"], summary["metrics"]) == (params, 0, {})
+    assert "data" not in summary
+
+
+def test_the_presets_have_the_recipe_of_the_authors_logs(tmp_path: Path) -> None:
+    recipe = {"batch_size": 128, "seq_len": 20, "lr": 2e-4, "weight_decay": 1e-4, "MAG": 5.0}
+    recipe |= {"bn": "after", "bn_decay": False, "clip_value": 10.0, "optimizer": "adam"}
+    recipe |= {"init_last_u": True, "constrain_u": True, "valid_share": 0.05, "valid_crops": 5}
+    recipe |= {"test_crops": 20, "lr_factor": 0.1, "min_lr": 1e-6, "anneal": 0}
+    own = {
+        "indrnn_plain6": {"hidden_size": 512, "num_layers": 6, "p_drop": 0.4, "patience": 100},
+        "indrnn_residual": {"hidden_size": 512, "num_blocks": 5, "p_drop": 0.5, "patience": 150},
+        "indrnn_dense": {
+            "growth_rate": 48, "num_first": 6, "block_config": "8,6,4", "p_drop": 0.5,
+            "p_drop_first": 0.5, "p_drop_inner": 0.1, "p_drop_transition": 0.3, "p_drop_last": 0.3,
+            "patience": 100,
+        },
+    }  # fmt: skip
+    assert list(PRESETS) == list(own)
+    for name, expected in own.items():
+        options = SPACE["ActionOptions"](**PRESETS[name])
+        for key, value in (recipe | expected).items():
+            assert getattr(options, key) == value, (name, key)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
+    sizes = SIZES[PRESETS[preset]["model"]]
+    argv = ["--preset", preset, "--data", folder, *SMALL, *sizes, "--max_steps", 2]
+    summary = run_main(main, tmp_path, *argv)
+    assert summary["steps"] == 2
+    assert set(summary["metrics"]) == {"test_acc", "test_error", "test_loss", "test_acc_single"}
+    assert summary["data"].startswith("train_ntus.npy, train_ntus_label.npy, train_ntus_len.npy, ")
+    assert 0 <= summary["data_wait"] <= 1
+    (first, second) = json_lines(tmp_path)
+    assert 2 < first["loss"] < 20
+    assert first["loss"] != second["loss"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_smoke_is_a_whole_run_on_files_that_say_that_they_are_made_up(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    preset: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # its folder may be used again
+        assert main(["--smoke", "--preset", preset, "--threads", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("made-up files in the format of ntu: train_ntus.npy, ")
+    assert "steps an epoch" in said[1]
+    out = tmp_path / "runs" / "action_recognition" / "smoke"
+    present = {path.name for path in out.iterdir() if "prev" not in path.name}
+    assert present == {
+        "accuracy.png", "best.h5", "checkpoint.h5", "curve.png", "metrics.jsonl", "summary.json",
+    }  # fmt: skip
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["data"].startswith("made-up files in the format of ntu: ")
+    assert 0 <= summary["data_wait"] <= 1
+    assert {"valid_acc", "test_acc"} <= set(summary["metrics"])
+
+
+def test_help_lists_every_preset_with_what_is_published_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    for words in (
+        "indrnn_plain6    accuracy 0.8180 / 0.8797 (0.8316 / 0.8813); Li et al. 2018, table 4",
+        "indrnn_residual  (0.8418 / 0.9023); the authors' log",
+        "indrnn_dense     0.8488 / 0.9043 (0.8485 / 0.9016)",
+        "0.8670 / 0.9397 (0.8655 / 0.9405); Li et al. 2019, table 5",
+    ):
+        assert words in text
+
+
+# ---- learning, evaluating, continuing ----------------------------------------------------------
+
+LEARNS: list[object] = ["--threads", 1, "--seq_len", 10, "--batch_size", 10, "--lr", 0.01]
+LEARNS += ["--hidden_size", 24, "--num_layers", 2, "--p_drop", 0.1, "--valid_share", 0.2]
+LEARNS += ["--max_steps", 60, "--log_every", 20]
+
+
+def test_a_network_learns_the_made_up_actions_of_persons_that_it_has_not_seen(
+    folder: Path, tmp_path: Path
+) -> None:
+    summary = run_main(main, tmp_path, "--data", folder, *LEARNS)
+    assert summary["metrics"]["test_acc"] > 0.6, "five actions, as often as each other"
+
+
+def test_evaluation_of_the_best_weights_gives_the_same_test_set(
+    folder: Path, tmp_path: Path
+) -> None:
+    argv = ["--data", folder, *SMALL, *SIZES[PLAIN], "--random_len"]
+    argv = [x for x in argv if x not in ("--log_every",)]
+    argv.remove(1)  # of --threads or --log_every: both are 1
+    trained = run_main(main, tmp_path / "run", *argv, "--max_steps", 7, "--lr", 0.01)
+    assert checkpoint.read(tmp_path / "run" / "best.h5")[1]["step"] < 7
+    file = ["--eval", "--load_weight", tmp_path / "run" / "best.h5"]
+    argv = [x for x in argv if x != "--lr"]
+    for k, seed in enumerate((0, 5)):
+        evaluated = run_main(main, tmp_path / str(k), *argv, *file, "--seed", seed)
+        for name, value in evaluated["metrics"].items():
+            assert trained["metrics"][name] == value
+        assert set(evaluated["metrics"]) == {
+            "test_acc", "test_error", "test_loss", "test_acc_single",
+        }  # fmt: skip
+
+
+RESUMED: dict[str, list[object]] = {
+    "everything random": [
+        "--random_len", "--rotate", "--geometric", "--time_diff", "--model", DENSE, *SIZES[DENSE],
+        "--eval_every", 3,
+    ],
+    "a cut of lr": [
+        *SIZES[PLAIN], "--lr", 1.0, "--patience", 1, "--eval_every", 1, "--bn", "before",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_run_that_was_stopped_within_an_epoch_ends_with_the_same_bits(
+    folder: Path, tmp_path: Path, case: str
+) -> None:
+    argv = ["--data", folder, *SMALL, *RESUMED[case]]
+    run_main(main, tmp_path / "whole", *argv, "--max_steps", 10)
+    run_main(main, tmp_path / "parts", *argv, "--max_steps", 4)
+    steps_per_epoch = (int(30 * 0.7) // 4, 4)
+    assert steps_per_epoch == (5, 4), "it is stopped within the first"
+    run_main(main, tmp_path / "parts", *argv, "--max_steps", 10, "--resume")
+    assert remains(tmp_path / "parts") == remains(tmp_path / "whole")
+    trees = [checkpoint.read(tmp_path / name / "best.h5") for name in ("parts", "whole")]
+    assert bits(trees[0][0]) == bits(trees[1][0])
+
+
+# ---- every option ------------------------------------------------------------------------------
+
+BASE: list[object] = [*SMALL, "--max_steps", 3, "--eval_every", 2]
+CHANGES: dict[str, list[list[object]]] = {
+    PLAIN: [
+        ["--benchmark", "cross_view"], ["--seq_len", 7], ["--random_len"], ["--rotate"],
+        ["--geometric"], ["--test_crops", 3], ["--batch_size", 5], ["--hidden_size", 7],
+        ["--num_layers", 1], ["--p_drop", 0.1], ["--bn", "before"], ["--act", "tanh"],
+        ["--MAG", 2], ["--U_bound", 1.2], ["--no_init_last_u"], ["--small_norm_init"],
+        ["--lr", 0.01], ["--optimizer", "rmsprop"], ["--weight_decay", 0.5], ["--clip_norm", 1e-9],
+        ["--clip_value", 1e-9], ["--anneal", 4], ["--valid_share", 0.5], ["--seed", 1],
+        ["--eval_batch_size", 7], ["--dtype", "float64"],
+    ],
+    RESIDUAL: [["--num_blocks", 2], ["--p_drop", 0.1]],
+    DENSE: [
+        ["--time_diff"], ["--growth_rate", 3], ["--num_first", 1], ["--block_config", "1,1"],
+        ["--p_drop", 0.1], ["--p_drop_first", 0.1], ["--p_drop_inner", 0.4],
+        ["--p_drop_transition", 0.1], ["--p_drop_last", 0.1],
+    ],
+}  # fmt: skip
+# On top of options beside which they matter: γ that decays fast, u at its bound, lr that is cut.
+BESIDE: list[tuple[list[object], list[object]]] = [
+    (["--weight_decay", 0.5, "--small_norm_init"], ["--bn_decay"]),
+    (["--lr", 0.5], ["--no_constrain_u"]),
+    (["--valid_crops", 2], ["--valid_crops", 3]),
+    (["--eval_every", 1], ["--eval_every", 3]),
+    (["--max_steps", 12], ["--epochs", 1]),
+    *(
+        (["--lr", 1.0, "--max_steps", 12, "--eval_every", 1, "--patience", 1], change)
+        for change in (["--patience", 3], ["--lr_factor", 0.5], ["--min_lr", 0.5])
+    ),
+]
+
+
+def outcome(out: Path, *argv: object) -> Any:
+    """What a run computed: metrics and parameters, not what it says of its options."""
+    argv_out = [str(x) for x in (*BASE, *argv, "--out", out)]
+    assert main(argv_out) == 0
+    tree, _ = checkpoint.read(out / "checkpoint.h5")
+    summary = json.loads((out / "summary.json").read_text())
+    found = {name: x.tobytes() for name, x in tree["params"].items()}
+    return summary["metrics"], found, tree["state"]["task"]["validations"]
+
+
+@pytest.mark.parametrize("model", CHANGES)
+def test_every_option_changes_the_result(folder: Path, tmp_path: Path, model: str) -> None:
+    argv = ["--data", folder, "--model", model, *SIZES[model]]
+    seen = {"": outcome(tmp_path / "base", *argv)}
+    for k, change in enumerate(CHANGES[model]):
+        seen[str(change)] = outcome(tmp_path / str(k), *argv, *change)
+    names = list(seen)
+    for k, name in enumerate(names):
+        for other in names[:k]:
+            assert seen[name] != seen[other], (name, other)
+
+
+@pytest.mark.parametrize(("beside", "change"), BESIDE, ids=lambda x: " ".join(map(str, x)))
+def test_an_option_changes_the_result_beside_others(
+    folder: Path, tmp_path: Path, beside: list[object], change: list[object]
+) -> None:
+    argv = ["--data", folder, *SIZES[PLAIN], *beside]
+    assert outcome(tmp_path / "a", *argv) != outcome(tmp_path / "b", *argv, *change)
+
+
+def test_no_option_was_forgotten() -> None:
+    tried = [change for changes in CHANGES.values() for change in changes]
+    tried += [change for _, change in BESIDE]
+    flags = {str(x[0]).removeprefix("--").removeprefix("no_") for x in tried}
+    own = {field.name for field in dataclasses.fields(SPACE["ActionOptions"])}
+    shared = {field.name for field in dataclasses.fields(Options)}
+    assert own - shared - {"model", "data"} <= flags
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["--time_diff"], 2, "--time_diff came with --model indrnn_plain, which has no time_diff"),
+        (["--num_blocks", "3"], 2, "--num_blocks came with --model indrnn_plain"),
+        (["--permute"], 2, "--permute: no such flag"),
+        (["--benchmark", "cross_setup"], 2, "invalid choice: 'cross_setup'"),
+        (["--U_bound", "0.5"], 2, "--MAG or --U_bound: "),
+        ([], 2, "`python -m nnseq.data fetch ntu`"),
+        (["--data", "{tmp}/nowhere"], 1, "python -m nnseq.data convert_ntu"),
+        (
+            ["--data", "{clips}", "--batch_size", "29"],
+            2,
+            "--batch_size or --valid_share: 30 exampl",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    folder: Path,
+    argv: list[str],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    argv = [x.replace("{tmp}", str(tmp_path)).replace("{clips}", str(folder)) for x in argv]
+    try:
+        left = main([*argv, "--out", str(tmp_path / "out")])
+    except SystemExit as error:
+        left = error.code
+    error = capsys.readouterr().err
+    assert left == code, error
+    assert error.startswith("action_recognition: ")
+    assert error.count("\n") == 1
+    assert said in error
+
+
+# ---- crops -------------------------------------------------------------------------------------
+
+
+def test_a_crop_is_joints_and_beside_them_their_distances_from_lines(folder: Path) -> None:
+    clips, indices = read_ntu(folder, "train"), np.arange(6)
+    options = SPACE["ActionOptions"]
+    plain, geometric = (
+        SPACE["crops_of"](clips, options(geometric=flag))(indices, np.random.default_rng(0))
+        for flag in (False, True)
+    )
+    assert plain.shape == (20, 6, 150)
+    assert geometric.shape == (20, 6, 150 + SPACE["GEOMETRIC"])
+    assert (geometric[..., :150] == plain).all()
+    assert (geometric[..., 150:] == line_distances(plain)).all()
+    assert plain.dtype == geometric.dtype == np.float32
+
+
+def test_only_training_is_turned(folder: Path) -> None:
+    options = {"data": str(folder), "rotate": True, "seq_len": 5, "batch_size": 8, "p_drop": 0.0}
+    options |= {"hidden_size": 3, "num_layers": 1, "valid_share": 0.3}
+    tasks = [
+        SPACE["ActionTask"](SPACE["ActionOptions"](**{**options, "rotate": turned}, device="cpu"))
+        for turned in (True, False)
+    ]
+    trained, valid, tested = (
+        [getattr(task.examples, part).draw().x for task in tasks]
+        for part in ("train", "valid", "test")
+    )
+    assert (trained[0] != trained[1]).any()
+    # Turning draws after the crop, so these are the same crops, and distances are as before.
+    np.testing.assert_allclose(
+        line_distances(trained[0]), line_distances(trained[1]), rtol=0, atol=2e-3
+    )
+    assert (valid[0] == valid[1]).all()
+    assert (tested[0] == tested[1]).all()
+    for task in tasks:
+        task.close()
+
+
+def test_random_lengths_are_around_seq_len(folder: Path) -> None:
+    clips = read_ntu(folder, "train")
+    for T, low, high in ((20, 5, 40), (100, 25, 200), (2, 1, 4)):
+        look = SPACE["crops_of"](clips, SPACE["ActionOptions"](seq_len=T, random_len=True))
+        lengths = {len(look(np.arange(2), np.random.default_rng(k))) for k in range(60)}
+        assert len(lengths) > 1
+        assert low <= min(lengths) <= max(lengths) <= high
+
+
+def json_lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
