@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnseq.data.download import FetchError, ResumingDownloader
+from nnseq.data.download import ResumingDownloader
 from tests.data.downloads import CONTENT, PATH, content_of, new, started
 from tests.data.flaky_server import Answer, Server, serving
 
