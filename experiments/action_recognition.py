@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from nnseq.classification_files import build_examples, read
 from nnseq.classification_models import indrnn_body
 from nnseq.classification_options import INDRNN, ClassificationOptions, dense_drop, parse_options
-from nnseq.classification_task import ClassificationTask, build_examples, read
+from nnseq.classification_task import ClassificationTask
 from nnseq.data.examples import Labelled, Look
 from nnseq.data.ntu import NTU, D, read_ntu
 from nnseq.data.ntu_crops import crops, random_length, rotate

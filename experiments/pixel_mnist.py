@@ -11,7 +11,8 @@ The IndRNN presets are networks and recipes of the program of Li, Li, Cook, Gao 
 independently recurrent neural network (IndRNN)", arXiv:1910.06251. The others follow the program of
 Krueger et al. 2017, "Zoneout", arXiv:1606.01305, built on that of Cooijmans et al. 2017, "Recurrent
 batch normalization", arXiv:1603.09025, but for their initial weights, and for the order: theirs was
-drawn with replacement, so that more than a third of the pixels never came.
+drawn with replacement, so that more than a third of the pixels never came. --initial_noise is the
+latter's remedy against pixels that are black in every digit.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from nnseq.classification_files import build_examples, read
 from nnseq.classification_models import indrnn_body
 from nnseq.classification_options import INDRNN, ClassificationOptions, of_indrnn, parse_options
-from nnseq.classification_task import ClassificationTask, build_examples, read
+from nnseq.classification_task import ClassificationTask
 from nnseq.data.examples import Labelled
 from nnseq.data.images import NUM_CLASSES, Images
 from nnseq.data.mnist import SIDE, mnist
@@ -75,7 +77,7 @@ class PixelOptions(ClassificationOptions):
     hidden_size: int | None = by_model("units of a layer", UNITS, low=1)
     zoneout_h: float | None = by_model("P(h keeps its old value)", NONE, low=0, high=1)
     zoneout_c: float | None = by_model("P(c keeps its old value)", NONE, low=0, high=1)
-    initial_noise: float | None = by_model("std of noise on h_0", {"lstm_rbn": 0.0}, low=0)
+    initial_noise: float | None = by_model("std of noise on h_0", {"lstm_rbn": 0.1}, low=0)
 
 
 class PixelNetwork(Module):

@@ -81,7 +81,7 @@ class ClassificationOptions(ModelOptions):
     valid_share: float = option(
         0.05, "part of the training set held back for validation", above=0, high=0.9
     )
-    eval_batch_size: int = option(100, "sequences at a time in evaluation", low=1)
+    eval_batch_size: int = option(50, "sequences at a time in evaluation", low=1)
 
     # ---- recipe --------------------------------------------------------------------------------
     lr: float = by_model("learning rate", of_indrnn(2e-4), others=1e-4, above=0)

@@ -75,8 +75,9 @@ def gradient_rms(model: Module, windows: Iterable[TextBatch], *, clip_value: flo
         dotted name -> R of every trainable parameter; 0 where no gradient came.
 
     Raises:
-        ValueError: no window came.
+        ValueError: clip_value is out of range, or no window came.
     """
+    _check("gradient_rms", clip_value=clip_value)
     rms = {name: array_module(x.data).zeros_like(x.data) for name, x in _trainable(model)}
     count = 0
     with _adapting(model):
@@ -121,9 +122,7 @@ def dynamic_evaluation(
         ValueError: a number out of range, no window, or rms of another model or all zero.
     """
     mean = _mean_rms(model, rms)
-    for name, value in {"lr": lr, "decay": decay, "clip_value": clip_value}.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"dynamic_evaluation: {name} is {value}, expected a number from 0")
+    _check("dynamic_evaluation", lr=lr, decay=decay, clip_value=clip_value)
     if not 0 < eps < math.inf:
         raise ValueError(f"dynamic_evaluation: eps is {eps}, expected a number above 0")
     lr, decay, eps = float(lr), float(decay), float(eps)  # a NumPy scalar is float64
@@ -242,6 +241,12 @@ def _backward(model: Module, loss: Tensor, clip_value: float) -> None:
 
 def _trainable(model: Module) -> list[tuple[str, Tensor]]:
     return [(name, x) for name, x in model.named_parameters() if x.requires_grad]
+
+
+def _check(who: str, **given: float) -> None:
+    for name, value in given.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{who}: {name} is {value}, expected a number from 0")
 
 
 def _mean_rms(model: Module, rms: RMS) -> float:

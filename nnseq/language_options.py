@@ -221,7 +221,7 @@ class LanguageOptions(ModelOptions):
         "windows of random length", of(INDRNN, True), others=False, negatable=True
     )
     reset_every: int | None = by_model(
-        "the state is zeroed at one window in so many; 0: never", of(INDRNN, 10), others=0, low=0
+        "the state is zeroed at one window in so many; 0: never", of(INDRNN, 10), others=50, low=0
     )
     random_start: int | None = by_model(
         "an epoch leaves out up to so many windows at its start", of(INDRNN, 5), others=0, low=0
@@ -315,6 +315,11 @@ class LanguageOptions(ModelOptions):
             raise OptionError(
                 f"--embed_size 0 came with --model {self.model}, whose head is as wide "
                 "as the embedding; give one above 0"
+            )
+        if self.model in INDRNN and self.batch_size == 1 and not self.eval:
+            raise OptionError(
+                f"--batch_size 1 came with --model {self.model}, whose batch norm averages every "
+                "step over the batch, expected at least 2"
             )
         if self.tied and self.model in RECURRENT and self.embed_size != self.hidden_size:
             raise OptionError(

@@ -56,7 +56,7 @@ class Text(NamedTuple):
         files: that `--data` must hold.
         V: kinds of tokens in it, for a model that is built without it.
         read: its reader.
-    is_of_words: what is reported is perplexity, else bits per character.
+        is_of_words: what is reported is perplexity, else bits per character.
     """
 
     name: str

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nnseq.classification_models import NEVER, build_optimizer, build_plateau, indrnn_body
-from nnseq.classification_options import DENSE, INDRNN, PLAIN, RESIDUAL
+from nnseq.classification_options import DENSE, INDRNN, PLAIN, RESIDUAL, ClassificationOptions
 from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody
 from nnseq.nn import Dropout
 from nnseq.nn.normalized_indrnn import NormalizedIndRNN
 from nnseq.optim import Adam, RMSProp
-from nnseq.options import OptionError
-from tests.test_classification_options import SomeOptions
+from nnseq.options import OptionError, option
 
 T, D = 9, 3
 SIZES: dict[str, dict[str, Any]] = {
@@ -22,6 +22,11 @@ SIZES: dict[str, dict[str, Any]] = {
     RESIDUAL: {"hidden_size": 5, "num_blocks": 2},
     DENSE: {"growth_rate": 2, "num_first": 3, "block_config": "2,1"},
 }
+
+
+@dataclass(frozen=True)
+class SomeOptions(ClassificationOptions):
+    model: str = option(PLAIN, "the network", choices=(*INDRNN, "lstm"))
 
 
 def body(model: str, **given: Any) -> Any:

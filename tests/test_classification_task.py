@@ -14,15 +14,12 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
+from nnseq.classification_files import build_examples
 from nnseq.classification_options import INDRNN, ClassificationOptions
-from nnseq.classification_task import ClassificationTask, build_examples, read
+from nnseq.classification_task import ClassificationTask
 from nnseq.data.examples import Examples, Labelled
-from nnseq.data.files import DataError
-from nnseq.data.images import Images
-from nnseq.data.made_up import write_made_up
-from nnseq.data.mnist import mnist
 from nnseq.nn.module import Module, Parameter
-from nnseq.options import OptionError, option
+from nnseq.options import option
 from nnseq.task import Task, streams
 from nnseq.tensor import no_grad
 from nnseq.train import run
@@ -325,7 +322,7 @@ def test_a_finished_run_is_evaluated_again_without_training(tmp_path: Path) -> N
     assert remains(tmp_path) == before
 
 
-# ---- reading -----------------------------------------------------------------------------------
+# ---- examples ----------------------------------------------------------------------------------
 
 
 def test_waiting_for_validation_batches_counts_too() -> None:
@@ -358,50 +355,6 @@ def test_close_ends_every_thread() -> None:
     assert len(set(threading.enumerate()) - before) == 3
     task.close()
     assert set(threading.enumerate()) <= before
-
-
-def test_read_names_the_files(tmp_path: Path) -> None:
-    write_made_up("mnist", tmp_path, np.random.default_rng(0))
-    found, note = read(options_for(data=str(tmp_path)), "mnist", mnist)
-    assert found is not None
-    assert [len(images.labels) for images in found] == [400, 100]
-    assert note == (
-        "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, "
-        "t10k-labels-idx1-ubyte.gz"
-    )
-
-
-def test_read_makes_files_up_for_a_smoke_run_says_so_and_leaves_none(tmp_path: Path) -> None:
-    found, note = read(options_for(smoke=True, out=str(tmp_path)), "mnist", mnist)
-    assert found is not None
-    assert note.startswith("made-up files in the format of mnist: train-images-idx3-ubyte.gz, ")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_read_counts_many_files(tmp_path: Path) -> None:
-    def reader(folder: Path, split: str) -> Images:
-        return Images(np.zeros(0), np.zeros(0), tuple(f"{split}{k}" for k in range(1000)))
-
-    _, note = read(options_for(data=str(tmp_path)), "clips", reader)
-    assert note.startswith("train0, train1, ")
-    assert note.endswith(", train11 and 1,988 more")
-
-
-@pytest.mark.parametrize("extra", [{"resume": True}, {"eval": True, "load_weight": "best.h5"}, {}])
-def test_read_says_what_is_missing(tmp_path: Path, extra: dict[str, Any]) -> None:
-    assert read(options_for(max_steps=0), "mnist", mnist) == (None, "")
-    options = options_for(max_steps=0 if extra else 5, **extra)
-    with pytest.raises(OptionError, match=r"--data: nothing came.*`python -m nnseq\.data fetch mn"):
-        read(options, "mnist", mnist)
-    with pytest.raises(DataError, match="nowhere"):
-        read(options_for(data=str(tmp_path / "nowhere")), "mnist", mnist)
-
-
-def test_examples_too_few_for_the_options_are_refused_by_their_flags() -> None:
-    with pytest.raises(
-        OptionError, match=r"--batch_size or --valid_share: 24 examples, of which 6"
-    ):
-        toy(batch_size=19)
 
 
 def test_without_examples_the_model_can_be_counted_and_nothing_else(tmp_path: Path) -> None:

@@ -405,3 +405,5 @@ def test_what_cannot_be_honoured_is_refused(changes: dict[str, Any], message: st
         dynamic_evaluation(model, **(settings | changes))
     with pytest.raises(ValueError, match="no window came, expected at least one of training text"):
         gradient_rms(model, [])
+    with pytest.raises(ValueError, match=r"gradient_rms: clip_value is -0.5, expected a number"):
+        gradient_rms(model, windows(text(60), 1, 5), clip_value=-0.5)

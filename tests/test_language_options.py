@@ -83,6 +83,7 @@ def test_every_condition_is_of_use() -> None:
     ("values", "said"),
     [
         ({"model": "indrnn_dense", "embed_size": 0}, "--embed_size 0 came with --model indrnn_"),
+        ({"model": "indrnn_plain", "batch_size": 1}, "--batch_size 1 came with --model indrnn_"),
         ({"tied": True, "embed_size": 5}, "--embed_size 5 and --hidden_size 1000"),
         ({"patience": 2, "min_lr": 1.0}, "--min_lr 1 came with --lr 0.002"),
         ({"zoneout_h": 0.5, "zoneout_masks": "shared"}, "but not both --zoneout_h and --zoneout_c"),

@@ -60,17 +60,38 @@ def find(folder: str | os.PathLike[str], set_name: str, *names: str) -> Path:
         raise data_error(folder, "", error.strerror or str(error), expected, cure) from error
     if found is not None:
         return found
-    if not folder.exists():
-        raise data_error(folder, "", "no such folder", f"a folder with {expected}", cure)
-    if not folder.is_dir():
-        raise data_error(folder, "", "a file, not a folder", f"a folder with {expected}", cure)
-    raise data_error(folder, "", f"the folder holds {listing(folder)}", expected, cure)
+    if not is_folder(folder):
+        expected = f"a folder with {expected}"
+    raise data_error(folder, "", contents(folder), expected, cure)
 
 
 def first_file(folder: Path, *names: str) -> Path | None:
     """The first of the names that is a file, each plain before packed; None where none is."""
     candidates = (folder / (name + end) for name in names for end in ("", ".gz"))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def contents(folder: Path) -> str:
+    """What there is in place of a file that is missing, as errors say it."""
+    if is_folder(folder):
+        return f"the folder holds {listing(folder)}"
+    return "a file, not a folder" if is_file(folder) else "no such folder"
+
+
+def is_folder(path: Path) -> bool:
+    """Path.is_dir(), False too for a name that the system refuses."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Path.is_file(), False too for a name that the system refuses."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def listing(folder: Path) -> str:

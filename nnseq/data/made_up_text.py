@@ -9,6 +9,7 @@ the real texts.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -40,6 +41,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 NUM_SENTENCES = {"train": 300, "valid": 80, "test": 80}
 NUM_ARTICLES = {"train": 60, "valid": 12, "test": 12}
 NUM_TEXT8_SENTENCES = 1000
+WEIGHTS = np.cumsum(1 / np.arange(1, max(map(len, WORDS.values())) + 1) ** 2).tolist()
 
 Words = list[str]
 
@@ -108,9 +110,8 @@ def sentence(rng: np.random.Generator) -> Words:
 
 def draw(rng: np.random.Generator, n: int, first: int) -> int:
     """Draws one of n: `first` with weight 1, then round the circle with weights 1/4, 1/9, ..."""
-    weights = np.cumsum(1 / np.arange(1, n + 1) ** 2)
-    steps = int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))
-    return (first + steps) % n
+    weights = WEIGHTS[:n]
+    return (first + bisect_right(weights, rng.random() * weights[-1])) % n
 
 
 def paragraph(rng: np.random.Generator) -> Words:

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from nnseq.data.files import data_error, listing
+from nnseq.data.files import contents, data_error, is_file, listing
 from nnseq.data.ntu_files import (
     BODIES,
     JOINTS,
@@ -34,6 +34,7 @@ from nnseq.data.ntu_files import (
     parse_name,
     read_skeleton,
     skeleton_files,
+    skeleton_paths,
 )
 
 ENDINGS = ("", "_label", "_len")
@@ -44,7 +45,9 @@ SIZES = {
     "cross_view": {"train": 37_920, "test": 18_960},
 }
 # What numpy raises on a .npy file that is damaged, by where the damage is.
-DAMAGE = (OSError, ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError)
+DAMAGE = (
+    OSError, ValueError, EOFError, TypeError, OverflowError, IndexError, SyntaxError, TokenError
+)  # fmt: skip
 NPY_CURE = "save it with np.save(path, array, allow_pickle=False)"
 
 
@@ -78,13 +81,12 @@ def read_ntu(folder: str | os.PathLike[str], split: str, benchmark: str = "cross
     if split not in SPLITS:
         raise ValueError(f"read_ntu: split {split!r} came, expected {' or '.join(SPLITS)}")
     folder, stem = Path(folder), stem_of(split, benchmark)
-    if any((folder / f"{stem}{ending}.npy").exists() for ending in ENDINGS):
+    if any(is_file(folder / f"{stem}{ending}.npy") for ending in ENDINGS):
         return read_triple(folder, stem)
-    if any(folder.glob("*.skeleton")):
+    if skeleton_paths(folder):
         return read_skeletons(folder, split, benchmark)
-    came = f"the folder holds {listing(folder)}" if folder.is_dir() else "no such folder"
     cure = f"python -m nnseq.data convert_ntu SKELETON_FOLDER OUT --benchmark {benchmark}"
-    raise data_error(folder, "", came, f"{stem}.npy or .skeleton files", cure)
+    raise data_error(folder, "", contents(folder), f"{stem}.npy or .skeleton files", cure)
 
 
 def stem_of(split: str, benchmark: str) -> str:

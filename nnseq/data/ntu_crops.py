@@ -106,7 +106,7 @@ def cut(clips: np.ndarray, indices: np.ndarray, frames: np.ndarray) -> np.ndarra
 
 
 def rotate(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
-    """Turns every second clip, as if the camera stood elsewhere.
+    """Turns half of the clips, at random, as if the camera stood elsewhere.
 
     With the axes of the camera (x to the side, y up, z away from it) and angles α, β, each 0 or
     45° with equal chance,

@@ -1,4 +1,4 @@
-"""Features of skeletons: how far each joint is from lines through others, and what has changed.
+"""Features of skeletons: how far each joint is from lines through others.
 
 Of a line through joints P and Q and a joint J beside it, with the lengths a = |PQ|, b = |PJ|,
 c = |QJ| of the triangle, s = (a + b + c) / 2 and Heron's formula,
@@ -92,17 +92,3 @@ def heights(p: np.ndarray, PQ: np.ndarray, PJ: np.ndarray, QJ: np.ndarray) -> np
     half = np.divide(0.5, a, out=np.zeros_like(a), where=a > 0)
     distances: np.ndarray = area4 * half
     return distances
-
-
-def time_difference(x: np.ndarray) -> np.ndarray:
-    """Appends to every step what changed since the step before.
-
-        y_t = (x_t, x_t − x_{t−1}),  y_0 = (x_0, x_0)                                        (3)
-
-    Args:
-        x: (T, ..., D).
-
-    Returns:
-        (T, ..., 2D) of x's dtype.
-    """
-    return np.concatenate([x, np.diff(x, axis=0, prepend=np.zeros_like(x[:1]))], axis=-1)

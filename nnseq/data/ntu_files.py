@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnseq.data.files import AGAIN, DataError, data_error, listing, read_text
+from nnseq.data.files import AGAIN, DataError, contents, data_error, is_folder, read_text
 
 JOINTS = 25
 BODIES = 2  # slots of a clip
@@ -183,10 +183,10 @@ def skeleton_files(
         DataError: no skeleton file, or a name that is wrong.
     """
     folder = Path(folder)
-    paths = sorted(folder.glob("*.skeleton"))
+    paths = skeleton_paths(folder)
     if not paths:
-        came = f"the folder holds {listing(folder)}" if folder.is_dir() else "no such folder"
-        raise data_error(folder, "", came, "files such as S001C001P001R001A001.skeleton")
+        expected = "files such as S001C001P001R001A001.skeleton"
+        raise data_error(folder, "", contents(folder), expected)
     lists = [read_text(path) for path in sorted(folder.glob(MISSING_LISTS))]
     listed = {word.removesuffix(".skeleton") for text in lists for word in text.split()}
     splits: dict[str, tuple[list[Path], list[str]]] = {split: ([], []) for split in SPLITS}
@@ -197,6 +197,11 @@ def skeleton_files(
         else:
             found.append(path)
     return splits
+
+
+def skeleton_paths(folder: Path) -> list[Path]:
+    """The .skeleton files of a folder, sorted by name; none where there is no folder."""
+    return sorted(folder.glob("*.skeleton")) if is_folder(folder) else []
 
 
 def check_benchmark(who: str, benchmark: str) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from nnseq.data.corpus import Corpus, Vocabulary, look_up
-from nnseq.data.files import data_error, find, read_bytes
+from nnseq.data.files import data_error, find, is_file, read_bytes
 
 TOKENS = " " + string.ascii_lowercase
 ZIP_MAGIC = b"PK\x03\x04"
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others raise errors of their own
 # What zipfile raises for wrong content: ValueError for places outside of the file and for names,
 # RuntimeError for passwords and methods that it does not know.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
@@ -37,12 +38,12 @@ def text8(path: str | os.PathLike[str], split: tuple[int, int, int] = (90, 5, 5)
     Raises:
         DataError: the file is missing or empty, has another byte than a-z and the space, or is too
             short: each part needs an input and its target.
-        ValueError: `split` is not three positive shares.
+        ValueError: `split` is not three positive whole shares.
     """
-    if len(split) != 3 or min(split) < 1:
-        raise ValueError(f"text8: split = {split} came, expected three positive shares")
+    if len(split) != 3 or not all(isinstance(share, int) and share > 0 for share in split):
+        raise ValueError(f"text8: split = {split} came, expected three positive whole shares")
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         path = find(path, "text8", "text8", "text8.zip")
     content = read_bytes(path)
     if content.startswith(ZIP_MAGIC):
@@ -75,12 +76,17 @@ def unzip(path: Path, content: bytes) -> bytes:
     """The one member of a zip file whose bytes are `content`."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            names = [member.filename for member in packed.infolist() if not member.is_dir()]
-            members = [packed.read(name) for name in names[:1]]
+            # Not is_dir(), which raises IndexError for a damaged name.
+            members = [each for each in packed.infolist() if not each.filename.endswith("/")]
+            read = [packed.read(each) for each in members[:1] if each.compress_type in METHODS]
     except ZIP_ERRORS as error:
         came = f"a damaged zip file ({error})"
         raise data_error(path, "", came, "text8 in it", "fetch the file again") from error
-    if len(names) != 1:
-        came = f"a zip file of {len(names)} files ({', '.join(names[:5])})"
+    if len(members) != 1:
+        names = ", ".join(member.filename for member in members[:5])
+        came = f"a zip file of {len(members)} files ({names})"
         raise data_error(path, "", came, "one file, text8")
-    return members[0]
+    if not read:
+        came = f"a zip file packed by method {members[0].compress_type}"
+        raise data_error(path, "", came, "0 (stored) or 8 (deflated)", "pack it anew, or fetch it")
+    return read[0]

@@ -79,7 +79,7 @@ def mean_last(x: Any) -> Any:
     return Sum.apply(x, axis=-1, keepdims=True) * (1 / x.shape[-1])
 
 
-LARGE = 2**14  # entries; for fewer, calling a kernel takes longer than NumPy does
+LARGE = 2**14  # entries of a group; for fewer, calling a kernel takes longer than NumPy does
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -95,7 +95,7 @@ class BatchNorm(Op):
         self, x: Array, gain: Array, bias: Array, *, axes: tuple[int, ...], w: Any, eps: float
     ) -> tuple[Array, Array, Array]:
         self.axes, self.w, self.eps = axes, w, eps
-        self.kernel = _kernel(x, gain, w)
+        self.kernel = _kernel(x, gain, axes, w)
         if self.kernel is not None:
             y, mean, var = self.kernel.forward(x.reshape(self.groups(x)), gain, bias, eps=eps)
             kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
@@ -154,10 +154,11 @@ class BatchNorm(Op):
         return where((self.w != 0) | array_module(array).isfinite(array), centered, 0.0)
 
 
-def _kernel(x: Array, gain: Array, w: Any) -> Implementation | None:
+def _kernel(x: Array, gain: Array, axes: tuple[int, ...], w: Any) -> Implementation | None:
     """The kernel for x, where there is one and it pays; None: the lines above."""
     is_host = isinstance(x, np.ndarray) and x.dtype == gain.dtype and x.dtype in FLOATS
-    if not (is_host and isinstance(w, float) and x.size >= LARGE):
+    is_large = math.prod(x.shape[axes[0] :]) >= LARGE  # a group of each step, or all in one
+    if not (is_host and isinstance(w, float) and is_large):
         return None
     if forced_kernels() not in ("auto", "numba"):
         return None

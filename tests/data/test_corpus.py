@@ -162,10 +162,23 @@ def test_spaces_may_be_more_or_fewer(tmp_path):
 
 def test_words_that_train_does_not_have_become_unk(tmp_path):
     train, valid, test = " cat <unk> sat cat \n", " new cat \n", " newer new \n sat \n"
-    corpus = read_words(write(tmp_path, (train, valid, test)))
+    with pytest.warns(UserWarning, match="train does not have; they count as <unk>") as warned:
+        corpus = read_words(write(tmp_path, (train, valid, test)))
+    for each, said in zip(
+        warned, ("valid.txt: 1 of 3 tokens", "test.txt: 2 of 5 tokens"), strict=True
+    ):
+        assert said in str(each.message)
     assert text_of(corpus, corpus.valid) == "<unk> cat \n"
     assert text_of(corpus, corpus.test) == "<unk> <unk> \n sat \n"
     assert len(corpus.vocabulary) == 4
+
+
+def test_a_word_that_is_new_in_valid_is_said_of_test_too(tmp_path):
+    paths = write(tmp_path, (" cat <unk> \n", " new \n", " new cat new \n"))
+    with pytest.warns(UserWarning, match="train does not have") as warned:
+        corpus = read_words(paths)
+    assert "test.txt: 2 of 4 tokens" in str(warned[1].message)
+    assert text_of(corpus, corpus.test) == "<unk> cat <unk> \n"
 
 
 def test_without_unk_a_word_that_train_does_not_have_is_refused_with_its_line(tmp_path):

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnseq.data.files import DataError, data_error, find, first_file, read_bytes, read_text
+from nnseq.data.files import (
+    DataError,
+    contents,
+    data_error,
+    find,
+    first_file,
+    is_file,
+    is_folder,
+    read_bytes,
+    read_text,
+)
 
 CONTENT = bytes(range(256)) * 3 + b"the end"
 
@@ -86,6 +96,16 @@ def test_a_folder_that_the_system_refuses_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="fetch mnist") as error:
         find(tmp_path / ("x" * 300), "mnist", "train")
     assert "train (plain or .gz)" in str(error.value)
+
+
+def test_what_is_in_place_of_a_file_is_said_of_every_path(tmp_path):
+    (tmp_path / "file").touch()
+    assert contents(tmp_path) == "the folder holds file"
+    assert contents(tmp_path / "file") == "a file, not a folder"
+    for name in ("nowhere", "file/below", "x" * 300):
+        assert contents(tmp_path / name) == "no such folder"
+        assert not is_file(tmp_path / name)
+        assert not is_folder(tmp_path / name)
 
 
 # ---- bytes --------------------------------------------------------------------------------------

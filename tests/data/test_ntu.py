@@ -139,6 +139,17 @@ def test_a_missing_file_of_the_three_is_named(tmp_path: Path) -> None:
         read_ntu(tmp_path, "train", "cross_view")
 
 
+@pytest.mark.parametrize("descr", ["('<f4',)", "[('x', '<f4', (2,))]", "[()]", "1", "'O'"])
+def test_a_head_of_another_type_is_refused(tmp_path: Path, descr: str) -> None:
+    save_triple(tmp_path)
+    head = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (4,), }}".ljust(117) + "\n"
+    size = len(head).to_bytes(2, "little")
+    path = tmp_path / "train_ntus_label.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + size + head.encode() + bytes(64))
+    with pytest.raises(DataError, match=r"train_ntus_label\.npy: .*, expected "):
+        read_ntu(tmp_path, "train")
+
+
 @pytest.mark.filterwarnings("ignore:Reading `.npy`")  # a digit became an L, as Python 2 wrote
 @given(st.data())
 def test_a_cut_or_damaged_file_is_refused_or_read(
@@ -165,8 +176,12 @@ def test_a_folder_without_the_files_is_refused_with_the_cure(tmp_path: Path) -> 
     cure = r"expected test_ntus.npy or .skeleton files; python -m nnseq.data convert_ntu SKEL"
     with pytest.raises(DataError, match=rf"the folder holds nothing, {cure}"):
         read_ntu(tmp_path, "test")
-    with pytest.raises(DataError, match=rf"no such folder, {cure}"):
-        read_ntu(tmp_path / "nowhere", "test")
+    for name in ("nowhere", "x" * 300):
+        with pytest.raises(DataError, match=rf"no such folder, {cure}"):
+            read_ntu(tmp_path / name, "test")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=rf"a file, not a folder, {cure}"):
+        read_ntu(tmp_path / "file", "test")
 
 
 def test_other_splits_and_benchmarks_are_refused(tmp_path: Path) -> None:

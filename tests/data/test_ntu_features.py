@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnseq.data.ntu_crops import rotations
-from nnseq.data.ntu_features import BLOCK, LI_LINES, LINES, line_distances, time_difference
+from nnseq.data.ntu_features import BLOCK, LI_LINES, LINES, line_distances
 from tests.strategies import seeds
 
 # Left and right of the body, joints counted from 1 as in the data set's description.
@@ -141,20 +141,3 @@ def test_four_lines_of_the_authors_end_at_the_shoulder_instead_of_the_hand() -> 
     ours, theirs = as_sets(LINES), as_sets(LI_LINES)
     assert ours - theirs == {frozenset({8, end}) for end in (4, 12, 15, 19)}
     assert theirs - ours == {frozenset({5, end}) for end in (4, 12, 15, 19)}
-
-
-# ---- differences ------------------------------------------------------------------------------
-
-
-@given(seeds, st.integers(1, 4), st.sampled_from([(), (3,)]))
-def test_the_difference_is_what_changed_and_the_first_step_keeps_its_value(
-    seed: int, T: int, middle: tuple[int, ...]
-) -> None:
-    x = np.random.default_rng(seed).normal(size=(T, *middle, 5)).astype(np.float32)
-    y = time_difference(x)
-    assert y.shape == (T, *middle, 10)
-    assert y.dtype == np.float32
-    np.testing.assert_array_equal(y[..., :5], x)
-    np.testing.assert_array_equal(y[0, ..., 5:], x[0])
-    for t in range(1, T):
-        np.testing.assert_array_equal(y[t, ..., 5:], x[t] - x[t - 1])

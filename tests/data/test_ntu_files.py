@@ -264,3 +264,5 @@ def test_a_folder_without_skeletons_is_refused(tmp_path: Path) -> None:
         skeleton_files(tmp_path, "cross_view")
     with pytest.raises(DataError, match=r"nowhere: no such folder, expected files such as S001"):
         skeleton_files(tmp_path / "nowhere", "cross_view")
+    with pytest.raises(DataError, match=r"x: no such folder, expected files such as S001"):
+        skeleton_files(tmp_path / ("x" * 300), "cross_view")

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import zipfile
 
 import numpy as np
@@ -24,10 +25,10 @@ def write(folder, content=TEXT, name="text8"):
     return path
 
 
-def zipped(members, **options):
+def zipped(members, method=zipfile.ZIP_DEFLATED):
     """A zip file of (name, content) members."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, **options) as packed:
+    with zipfile.ZipFile(buffer, "w", method) as packed:
         for name, content in members:
             packed.writestr(name, content)
     return buffer.getvalue()
@@ -144,7 +145,26 @@ def test_a_zip_file_with_a_changed_byte_is_refused_or_its_text_is_right(tmp_path
         else:
             assert text_of(corpus, np.concatenate(corpus[:3])) == TEXT
     assert len(refusals) > len(good) // 2
-    assert all("text8.zip: a damaged zip file (" in refusal for refusal in refusals)
+    fault = re.compile(
+        r"text8\.zip: a (damaged zip file \(|zip file packed by method \d+, expected)"
+    )
+    assert all(fault.search(refusal) for refusal in refusals)
+
+
+def test_a_zip_file_whose_name_inside_is_damaged_is_refused(tmp_path):
+    good = zipped([("text8", TEXT)])
+    at = good.rindex(b"text8")
+    path = write(tmp_path, good[:at] + b"\0" + good[at + 1 :], "text8.zip")
+    with pytest.raises(DataError, match=r"text8\.zip: a damaged zip file \("):
+        text8(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_file_packed_in_another_way_is_refused_before_it_is_read(tmp_path, method):
+    path = write(tmp_path, zipped([("text8", TEXT)], method), "text8.zip")
+    message = rf"packed by method {method}, expected 0 \(stored\) or 8 \(deflated\); pack it anew"
+    with pytest.raises(DataError, match=message):
+        text8(path)
 
 
 def test_a_missing_file_is_named_with_how_to_get_it(tmp_path):
@@ -154,11 +174,15 @@ def test_a_missing_file_is_named_with_how_to_get_it(tmp_path):
         text8(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         text8(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="name too long, expected text8"):
+        text8(tmp_path / ("x" * 300))
 
 
-@pytest.mark.parametrize("split", [(90, 10), (90, 10, 0), (95, 10, -5)])
+@pytest.mark.parametrize(
+    "split", [(90, 10), (90, 10, 0), (95, 10, -5), (90.0, 5.0, 5.0), (0.9, 0.05, 0.05)]
+)
 def test_shares_that_are_not_three_positive_ones_are_refused(tmp_path, split):
-    with pytest.raises(ValueError, match=r"split = .* came, expected three positive shares"):
+    with pytest.raises(ValueError, match=r"split = .* came, expected three positive whole shares"):
         text8(write(tmp_path), split)
 
 

@@ -16,6 +16,9 @@ TEXTS = (
     " \n = Jane = \n born in Rome \n",
 )
 
+# "Jane" and "Rome" stand for words that train does not have.
+pytestmark = pytest.mark.filterwarnings("ignore:.*words that train does not have:UserWarning")
+
 
 def write(folder, names, texts=TEXTS):
     for name, text in zip(names, texts, strict=True):

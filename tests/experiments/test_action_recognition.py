@@ -176,7 +176,7 @@ def test_evaluation_of_the_best_weights_gives_the_same_test_set(
 RESUMED: dict[str, list[object]] = {
     "everything random": [
         "--random_len", "--rotate", "--geometric", "--time_diff", "--model", DENSE, *SIZES[DENSE],
-        "--eval_every", 3,
+        "--eval_every", 2,
     ],
     "a cut of lr": [
         *SIZES[PLAIN], "--lr", 1.0, "--patience", 1, "--eval_every", 1, "--bn", "before",
@@ -189,10 +189,10 @@ def test_a_run_that_was_stopped_within_an_epoch_ends_with_the_same_bits(
     folder: Path, tmp_path: Path, case: str
 ) -> None:
     argv = ["--data", folder, *SMALL, *RESUMED[case], "--log_every", 2]
-    run_main(main, tmp_path / "whole", *argv, "--max_steps", 10)
-    run_main(main, tmp_path / "parts", *argv, "--max_steps", 4)
+    run_main(main, tmp_path / "whole", *argv, "--max_steps", 7)
+    run_main(main, tmp_path / "parts", *argv, "--max_steps", 3)
     assert checkpoint.read(tmp_path / "parts" / "checkpoint.h5")[1]["epoch"] == 0
-    run_main(main, tmp_path / "parts", *argv, "--max_steps", 10, "--resume")
+    run_main(main, tmp_path / "parts", *argv, "--max_steps", 7, "--resume")
     assert remains(tmp_path / "parts") == remains(tmp_path / "whole")
     trees = [checkpoint.read(tmp_path / name / "best.h5") for name in ("parts", "whole")]
     assert bits(trees[0][0]) == bits(trees[1][0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,12 @@ def test_text_of_another_alphabet_is_refused_at_its_place(
     assert "byte 100" in error
     assert main(["--data", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 1
     assert "python -m nnseq.data fetch text8" in capsys.readouterr().err
+
+
+def test_a_real_file_of_that_form_is_read_trained_on_and_evaluated(
+    data_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    argv = ["--data", data_folder("text") / "wikitext2-as-text8", *SMALL, *SIZES["lstm"]]
+    summary = run_main(main, tmp_path, *argv, "--eval_batch_size", 1000, "--max_steps", 2)
+    assert summary["data"] == "wikitext2-as-text8"
+    assert summary["metrics"]["test_bpc"] == pytest.approx(4.75, rel=0.05)

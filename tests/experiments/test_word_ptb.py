@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,19 @@ def test_a_folder_without_the_files_is_refused_in_one_line(
     assert error.startswith("word_ptb: ")
     assert "ptb.train.txt" in error
     assert "python -m nnseq.data fetch ptb" in error
+
+
+def test_the_real_text_is_trained_on_and_evaluated(
+    data_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Its valid and test cut to 400 lines, which do not take long."""
+    short = tmp_path / "short"
+    short.mkdir()
+    (short / "ptb.train.txt").symlink_to(data_folder("ptb") / "ptb.train.txt")
+    for name in ("ptb.valid.txt", "ptb.test.txt"):
+        lines = (data_folder("ptb") / name).read_text().splitlines(keepends=True)
+        (short / name).write_text("".join(lines[:400]))
+    argv = ["--data", short, *SMALL, *OF_LSTM, "--seq_len", 35, "--max_steps", 2]
+    summary = run_main(main, tmp_path / "out", *argv)
+    assert summary["params"] == 10_000 * (8 + 8 + 1) + 4 * 8 * (8 + 8 + 1)
+    assert summary["metrics"]["test_ppl"] == pytest.approx(10_000, rel=0.05)

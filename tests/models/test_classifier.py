@@ -7,8 +7,8 @@ import pytest
 
 from nnseq import interop
 from nnseq.gradcheck import gradcheck
-from nnseq.models import RecurrentBody, SequenceClassifier
-from nnseq.nn import GRU, LSTM, Linear
+from nnseq.models import PlainIndRNNBody, RecurrentBody, SequenceClassifier
+from nnseq.nn import LSTM, Linear
 from nnseq.ops import cross_entropy
 from nnseq.optim import Adam
 from tests.nn.functional import as_function
@@ -53,7 +53,7 @@ def test_a_bidirectional_layer_answers_from_both_its_last_steps():
 
 
 def test_the_readout_starts_as_he_normal():
-    body = RecurrentBody(GRU(2, 500, rng=np.random.default_rng(0)))
+    body = PlainIndRNNBody(2, 500, 1, seq_len=T, rng=np.random.default_rng(0))
     W = SequenceClassifier(body, 300, rng=np.random.default_rng(1)).readout.W.data
     std = math.sqrt(2 / 500)
     assert W.std() == pytest.approx(std, rel=5 / math.sqrt(2 * W.size))
