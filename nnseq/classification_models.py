@@ -76,7 +76,7 @@ def build_optimizer(o: Any, model: Module) -> Optimizer:
     given: dict[str, Any] = {}
     if o.weight_decay:
         given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
-    if o.u_lr is not None:
+    if o.u_lr not in (None, 1.0):
         given["lr_factors"] = {"u": o.u_lr}
     if o.optimizer == "adam":
         return Adam(model.named_parameters(), o.lr, **given)

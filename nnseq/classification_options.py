@@ -86,7 +86,7 @@ class ClassificationOptions(ModelOptions):
     # ---- recipe --------------------------------------------------------------------------------
     lr: float = by_model("learning rate", of_indrnn(2e-4), others=1e-4, above=0)
     u_lr: float | None = by_model(
-        "learning rate of u, by lr: a step of u acts T times on a sequence", of_indrnn(1.0), above=0
+        "factor on u's learning rate: u acts T times on a sequence", of_indrnn(1.0), above=0
     )
     optimizer: str = by_model(
         "the optimiser", of_indrnn("adam"), others="rmsprop", choices=("adam", "rmsprop")

@@ -128,6 +128,15 @@ def test_the_optimiser_is_that_of_the_options() -> None:
     assert set(rmsprop.weight_decays.values()) == {0.0}
 
 
+def test_u_may_have_a_learning_rate_of_its_own() -> None:
+    network = body(PLAIN)
+    for factor in (1.0, 0.25):
+        factors = build_optimizer(SomeOptions(u_lr=factor), network).lr_factors
+        of_u = {name: x for name, x in factors.items() if name.endswith(".u")}
+        assert list(of_u.values()) == [factor, factor]
+        assert {factors[name] for name in factors.keys() - of_u.keys()} == {1.0}
+
+
 def test_the_schedule_is_the_authors_or_none() -> None:
     plateau = build_plateau(SomeOptions(patience=4, lr=1.0, lr_factor=0.5, min_lr=0.3))
     assert plateau.observe(0.5) is False

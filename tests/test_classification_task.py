@@ -17,7 +17,7 @@ from nnseq import checkpoint
 from nnseq.classification_files import build_examples
 from nnseq.classification_options import INDRNN, ClassificationOptions
 from nnseq.classification_task import ClassificationTask
-from nnseq.data.examples import Examples, Labelled
+from nnseq.data.examples import Labelled
 from nnseq.nn.module import Module, Parameter
 from nnseq.options import option
 from nnseq.task import Task, streams
@@ -393,12 +393,3 @@ def test_a_state_of_other_examples_is_refused(tmp_path: Path) -> None:
         task.load_state_dict(other.state_dict())
     task.close()
     other.close()
-
-
-def test_an_example_set_is_what_a_task_needs() -> None:
-    task = toy()
-    assert isinstance(task.examples, Examples)
-    assert task.steps_per_epoch == 4
-    assert task.data_note == "toys.bin"
-    assert task.epochs_done(3) == 0
-    task.close()

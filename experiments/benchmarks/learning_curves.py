@@ -3,14 +3,15 @@
     python experiments/benchmarks/learning_curves.py --data DIR --out curves.json
 
 Characters of Penn Treebank (DIR holds ptb.char.train.txt), one-hot, 32 streams of 50 steps with the
-state carried on; an LSTM of 256 units with lr 2e-3, and a plain IndRNN of 6 layers of 128 with lr
-1e-3, which PyTorch runs as a loop over time; Adam, the norm of the gradient clipped to 1. Asked of
-both: |loss - PyTorch's| at most 1e-3 in float32 and 1e-9 in float64 at each of 200 steps. Exit code
-1 if that does not hold. A picture goes beside FILE.json.
+state carried on; an LSTM of 256 units, and a plain IndRNN of 6 layers of 128, which PyTorch runs as
+a loop over time; Adam with lr 1e-3, the norm of the gradient clipped to 1. Asked of both:
+|loss - PyTorch's| at most 1e-3 in float32 and 1e-9 in float64 at each of 200 steps. Exit code 1 if
+that does not hold. A picture goes beside FILE.json.
 
 The IndRNN has |u| at most 0.99 and starts its batch norms from γ = 0.1, options of its authors for
-language. From γ = 1 six ReLU layers with u near 1 multiply a difference in the last bit by 3 to
-10 at each of the first steps: the curves then agree in float64 alone.
+language. With tanh it is asked the same; with ReLU in float64 alone, because in float32 it is not
+even as near to itself: weights moved in their last bit change a loss by 5e-3 within 200 steps (the
+LSTM's with lr 2e-3 by 3e-3, with 1e-3 by 4e-6; the IndRNN's with tanh by 5e-7).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from nnseq.optim.clipping import clip_grad_norm
 from nnseq.plots import Panel, draw
 
 SEED, B, T, MAX_NORM = 0, 32, 50, 1.0
-LR = {"lstm": 2e-3, "indrnn": 1e-3}
+LR = 1e-3
 BOUNDS = {"float32": 1e-3, "float64": 1e-9}
 Batches = Callable[[], Iterator[TextBatch]]
 
@@ -50,14 +52,18 @@ def lstm(V: int, rng: np.random.Generator, dtype: str, quick: bool) -> SequenceB
     return RecurrentBody(LSTM(V, 16 if quick else 256, rng=rng, dtype=np.dtype(dtype)))
 
 
-def indrnn(V: int, rng: np.random.Generator, dtype: str, quick: bool) -> SequenceBody:
+def indrnn(
+    V: int, rng: np.random.Generator, dtype: str, quick: bool, act: str = "tanh"
+) -> SequenceBody:
     """Six IndRNN layers, batch norm over time and batch before each recurrence."""
     H = 8 if quick else 128
-    shared = {"seq_len": T, "u_bound": 0.99, "bn": "before", "small_norm_init": True}
+    shared = {"seq_len": T, "u_bound": 0.99, "bn": "before", "small_norm_init": True, "act": act}
     return PlainIndRNNBody(V, H, 6, rng=rng, dtype=np.dtype(dtype), **shared)
 
 
-BODIES = {"lstm": lstm, "indrnn": indrnn}
+BODIES = {"lstm": lstm, "indrnn": indrnn, "indrnn_relu": partial(indrnn, act="relu")}
+CASES = [(name, dtype) for name in ("lstm", "indrnn") for dtype in BOUNDS]
+CASES.append(("indrnn_relu", "float64"))
 
 
 def losses(model: LanguageModel, batches: Iterator[TextBatch], lr: float) -> list[float]:
@@ -85,9 +91,9 @@ def compare(name: str, dtype: str, V: int, batches: Batches, quick: bool) -> dic
     model = LanguageModel(V, body, rng=rng)
     start = model.state_dict()  # copies, before training changes the model
     began = time.perf_counter()
-    ours = losses(model, batches(), LR[name])
+    ours = losses(model, batches(), LR)
     between = time.perf_counter()
-    theirs = peer.losses(name, start, body, batches(), lr=LR[name], max_norm=MAX_NORM)
+    theirs = peer.losses(name, start, body, batches(), lr=LR, max_norm=MAX_NORM)
     ended = time.perf_counter()
     apart = float(np.abs(np.subtract(ours, theirs)).max())
     return {
@@ -126,16 +132,15 @@ def main(argv: list[str] | None = None) -> int:
 
     rows = []
     with limited_threads(options.threads):
-        for name in BODIES:
-            for dtype in BOUNDS:
-                row = compare(name, dtype, len(corpus.vocabulary), batches, options.quick)
-                rows.append(row)
-                print(
-                    f"{name} {dtype}: |difference| at most {row['largest_difference']:.2e} over "
-                    f"{row['steps']} steps, expected {row['bound']:g}; last loss "
-                    f"{row['ours'][-1]:.4f}; {row['ours_s']} s, PyTorch {row['torch_s']} s",
-                    flush=True,
-                )
+        for name, dtype in CASES:
+            row = compare(name, dtype, len(corpus.vocabulary), batches, options.quick)
+            rows.append(row)
+            print(
+                f"{name} {dtype}: |difference| at most {row['largest_difference']:.2e} over "
+                f"{row['steps']} steps, expected {row['bound']:g}; last loss "
+                f"{row['ours'][-1]:.4f}; {row['ours_s']} s, PyTorch {row['torch_s']} s",
+                flush=True,
+            )
     record(options, rows)
     return 0 if all(row["holds"] for row in rows) else 1
 

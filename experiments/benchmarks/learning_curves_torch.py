@@ -25,9 +25,9 @@ def losses(
     """Train from the same weights on the same batches; return the loss of every step.
 
     Args:
-        name: "lstm" or "indrnn".
+        name: "lstm"; or another, of an IndRNN.
         start: our model's state_dict.
-        body: our body, asked for nothing but its layers' sizes and bounds.
+        body: our body, asked for nothing but its layers' sizes, bounds and activation.
         batches, lr, max_norm: as there.
     """
     p = {k: torch.nn.Parameter(torch.from_numpy(x.copy())) for k, x in start.items()}
@@ -88,7 +88,8 @@ def lstm(p: Parameters, body: Any) -> tuple[Body, list[Any], list[Any]]:
 
 
 def indrnn(p: Parameters, body: Any) -> tuple[Body, list[Any], list[Any]]:
-    """The layers h_t = relu(BN(x W + b) + u ∘ h_{t-1}), BN over time and batch."""
+    """The layers h_t = act(BN(x W + b) + u ∘ h_{t-1}), BN over time and batch."""
+    act = {"relu": torch.relu, "tanh": torch.tanh}[body.options.act]
     names = ("rnn.W_ih", "rnn.b", "rnn.u", "bn.gamma", "bn.beta")
     layers = [
         tuple(p[f"body.layers.{k}.{name}"] for name in names) for k in range(len(body.layers))
@@ -104,7 +105,7 @@ def indrnn(p: Parameters, body: Any) -> tuple[Body, list[Any], list[Any]]:
             h = torch.zeros_like(a[0]) if states is None else states[k]
             steps = []
             for a_t in flat.view_as(a).unbind(0):
-                h = torch.relu(a_t + u * h)
+                h = act(a_t + u * h)
                 steps.append(h)
             x = torch.stack(steps)
             finals.append(h.detach())

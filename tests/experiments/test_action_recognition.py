@@ -207,9 +207,9 @@ CHANGES: dict[str, list[list[object]]] = {
         ["--geometric"], ["--test_crops", 3], ["--batch_size", 5], ["--hidden_size", 7],
         ["--num_layers", 1], ["--p_drop", 0.1], ["--bn", "before"], ["--act", "tanh"],
         ["--MAG", 2], ["--U_bound", 1.2], ["--no_init_last_u"], ["--small_norm_init"],
-        ["--lr", 0.01], ["--optimizer", "rmsprop"], ["--weight_decay", 0.5], ["--clip_norm", 1e-9],
-        ["--clip_value", 1e-9], ["--anneal", 4], ["--valid_share", 0.5], ["--seed", 1],
-        ["--eval_batch_size", 7], ["--dtype", "float64"],
+        ["--lr", 0.01], ["--u_lr", 0.1], ["--optimizer", "rmsprop"], ["--weight_decay", 0.5],
+        ["--clip_norm", 1e-9], ["--clip_value", 1e-9], ["--anneal", 4], ["--valid_share", 0.5],
+        ["--seed", 1], ["--eval_batch_size", 7], ["--dtype", "float64"],
     ],
     RESIDUAL: [["--num_blocks", 2], ["--p_drop", 0.1]],
     DENSE: [

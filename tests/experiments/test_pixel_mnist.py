@@ -75,7 +75,8 @@ def test_a_preset_has_its_number_of_parameters_without_data(
     tmp_path: Path, preset: str, params: int, order: str
 ) -> None:
     """The first four are those of the authors' logs."""
-    summary = run_main(main, tmp_path, "--preset", preset, order, "--max_steps", 0)
+    argv = ["--preset", preset, order, "--max_steps", 0, "--threads", 1]
+    summary = run_main(main, tmp_path, *argv)
     assert (summary["params"], summary["steps"], summary["metrics"]) == (params, 0, {})
 
 
@@ -324,7 +325,7 @@ def test_an_option_changes_the_result(
     model: str,
     change: list[object],
 ) -> None:
-    """Here those of this script alone; the others are the same code as in test_action_recognition."""
+    """Those of this script alone; the others are tried in test_action_recognition."""
     argv = ["--data", folder, "--model", model, *SIZES[model]]
     assert outcome(tmp_path, *argv, *change) != unchanged(model)
 
