@@ -45,7 +45,11 @@ def build_model(o: Any, V: int, rng: np.random.Generator) -> Module:
 
 
 def indrnn_body(o: Any, D: int, rng: np.random.Generator) -> SequenceBody:
-    """Plain, residual or dense; batch norm keeps statistics of 2 · seq_len steps."""
+    """Plain, residual or dense; batch norm keeps statistics of 2 · seq_len steps.
+
+    The authors keep 4 · seq_len + 1: a window that begins later than step 2 · seq_len has the rows
+    from there on, where here the last row serves, and learns from, every later step.
+    """
     common: dict[str, Any] = {
         "rng": rng,
         "seq_len": o.seq_len,

@@ -96,8 +96,8 @@ class NormalizedIndRNN(Module):
             y: (T, B, H), or (B, H) under only_last; h_T: (B, H) the state to carry on.
 
         Raises:
-            ValueError: a shape does not fit, or only_last of a reversed rnn, whose last step in
-                time is its first.
+            ValueError: a shape does not fit, or only_last of no step or of a reversed rnn, whose
+                last step in time is its first.
             TypeError: x is neither an array nor a Tensor.
         """
         who, a = type(self).__name__, self.project(x)
@@ -105,6 +105,8 @@ class NormalizedIndRNN(Module):
             raise ValueError(
                 f"{who}: only_last reads step T - 1, where a reversed rnn begins; take h_T, or y[0]"
             )
+        if only_last and a.shape[0] == 0:
+            raise ValueError(f"{who}: x has no step, so there is no last one for only_last")
         valid = step_mask(who, a, mask, lengths)
         if self.place == "before":
             a = self.bn(a, mask=valid, start=start)  # (1)

@@ -123,5 +123,7 @@ def test_what_does_not_fit_is_refused():
         make(bn_steps=3)
     with pytest.raises(ValueError, match=r"NormalizedIndRNN: only_last .* reversed"):
         make(reverse=True)(draw(0, T, B, H), only_last=True)
+    with pytest.raises(ValueError, match="NormalizedIndRNN: x has no step"):
+        make(bn="after").eval()(draw(0, 0, B, H), only_last=True)
     with pytest.raises(ValueError, match=r"h0 has shape \(3, 4\), expected \(B, H\)"):
         make()(draw(0, T, B, H), draw(1, B, 4))
