@@ -54,7 +54,8 @@ class ModelOptions(Options):
     def check(self) -> None:
         for field in _fields(self):
             if getattr(self, field.name) is not None and _default(field, self.model) is None:
-                what = f"--preset {self.preset}" if self.preset else f"--{field.name}"
+                # Whether the flag or the preset gave it is not known here.
+                what = f"--{field.name}" + (f" or --preset {self.preset}" if self.preset else "")
                 raise OptionError(
                     f"{what} came with --model {self.model}, which has no {field.name}; drop it, "
                     f"or choose another model: {', '.join(field.metadata['by_model'])}"

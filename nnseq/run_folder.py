@@ -1,4 +1,7 @@
-"""The files of one run: metrics.jsonl, checkpoint.h5, best.h5, curve.png, summary.json."""
+"""The files of one run: metrics.jsonl, checkpoint.h5, best.h5, curve.png, summary.json.
+
+Beside them are those that its task leaves (Task.leave).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from typing import Any
 from nnseq.checkpoint import previous_path, write_durably
 from nnseq.options import OptionError, Options
 
+LEFT = ("sample.txt", "accuracy.png")  # by Task.leave, and not by that of every run
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -64,7 +68,9 @@ class RunFolder:
         """Removes what an earlier run left, just before a new one begins."""
         previous = previous_path(self.checkpoint)
         best = (self.best, previous_path(self.best))
-        for path in (self.checkpoint, previous, *best, self.metrics, self.curve, self.summary):
+        left = (self.path / name for name in LEFT)
+        shown = (self.metrics, self.curve, self.summary, *left)
+        for path in (self.checkpoint, previous, *best, *shown):
             with naming(path):
                 path.unlink(missing_ok=True)
 

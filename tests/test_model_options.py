@@ -41,7 +41,14 @@ def test_defaults_follow_from_the_model_and_flags_win() -> None:
         (["--model", "deep", "--width", "3"], "choose another model: wide"),
         (["--model", "gated", "--no_curriculum"], "which has no curriculum"),
         (["--bias", "0"], "choose another model: gated, deep"),
-        (["--model", "deep", "--preset", "paper"], "--preset paper came with --model deep"),
+        (
+            ["--model", "deep", "--preset", "paper"],
+            "--width or --preset paper came with --model deep, which has no width",
+        ),
+        (
+            ["--model", "wide", "--preset", "paper", "--bias", "2"],  # which the preset has not
+            "--bias or --preset paper came with --model wide, which has no bias",
+        ),
         (["--model", "tall"], "invalid choice: 'tall'"),
         (["--lr", "0"], "--lr: 0.0 came, expected a finite number > 0"),
     ],

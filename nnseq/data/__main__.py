@@ -18,11 +18,11 @@ from nnseq.data.download import TIMEOUT
 from nnseq.data.fetch import RequestError, fetch
 from nnseq.data.files import DataError
 from nnseq.data.meter import Meter
+from nnseq.data.ntu_files import BENCHMARKS
 from nnseq.data.sources import ENVIRONMENT, SETS
 
 PROGRAM = "nnseq.data"
 LONGEST_TIMEOUT = 86_400  # seconds
-BENCHMARKS = ("cross_subject", "cross_view")
 
 
 class Parser(argparse.ArgumentParser):

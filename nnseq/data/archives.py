@@ -10,26 +10,25 @@ from __future__ import annotations
 import stat
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
 
-from nnseq.data.files import DataError, data_error
+from nnseq.data.files import GZIP_MAGIC, data_error
 from nnseq.data.sources import Member
+from nnseq.data.zips import DAMAGE, chunks, reading, zip_chunks, zip_file
 
-CHUNK = 1 << 20
 MOST_ENTRIES = 1000  # of a tar archive; the largest here has 9
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError)
-REFUSED = (RuntimeError, NotImplementedError)  # encrypted, packed in a way zipfile does not know
+TAR = "zip or tar archive"  # what is no zip file is taken for a tar file
+TAR_DAMAGE = (tarfile.TarError, *DAMAGE)
 
 
 def unpack(archive: Path, members: Sequence[Member], folder: Path) -> list[Path]:
     """Writes the members under their bare names into a folder.
 
     Args:
-        archive: a zip file, or a tar file, plain or packed with gzip.
+        archive: a zip file, its members stored or deflated, or a tar file, plain or packed with
+            gzip. Other packings are refused.
         members: what is taken.
         folder: where they are written; what it holds under these names is overwritten.
 
@@ -41,7 +40,7 @@ def unpack(archive: Path, members: Sequence[Member], folder: Path) -> list[Path]
             has another size than it should.
         OSError: a member cannot be written.
     """
-    with reading(archive):
+    with reading_tar(archive):
         is_zip = zipfile.is_zipfile(archive)
     written = dict((unpack_zip if is_zip else unpack_tar)(archive, members, folder))
     for member in members:
@@ -54,19 +53,15 @@ def unpack_zip(
     archive: Path, members: Sequence[Member], folder: Path
 ) -> Iterator[tuple[str, Path]]:
     """Yields the path in the archive and the path on disk of each member."""
-    with reading(archive):
-        file = zipfile.ZipFile(archive)
-    with file:
+    with zip_file(archive) as file:
         for member in members:
             entries = [entry for entry in file.infolist() if entry.filename == member.path]
             if not entries:
                 continue
             kind = stat.S_IFMT(entries[0].external_attr >> 16)
             check(archive, member, len(entries), kind in (0, stat.S_IFREG), entries[0].file_size)
-            with reading(archive):
-                stream = file.open(entries[0])
-            with stream:
-                yield member.path, copy(archive, member, stream, folder)
+            content = zip_chunks(archive, file, entries[0])
+            yield member.path, copy(archive, member, content, folder)
 
 
 def unpack_tar(
@@ -75,8 +70,11 @@ def unpack_tar(
     """As unpack_zip. A tar file has no table of contents: it is read once from end to end."""
     expected = {member.path: member for member in members}
     seen: dict[str, int] = {}
-    with reading(archive):
-        file = tarfile.open(archive, "r:*")  # noqa: SIM115  (closed below)
+    with reading_tar(archive):
+        with archive.open("rb") as start:
+            is_packed = start.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        # Not "r:*", for which bzip2 and xz would bring errors of their own.
+        file = tarfile.open(archive, "r:gz" if is_packed else "r:")  # noqa: SIM115  (closed below)
     with file:
         for count, entry in enumerate(entries_of(archive, file)):
             if count == MOST_ENTRIES:
@@ -89,17 +87,18 @@ def unpack_tar(
                 continue
             seen[name] = seen.get(name, 0) + 1
             check(archive, member, seen[name], entry.isreg(), entry.size)
-            with reading(archive):
+            with reading_tar(archive):
                 stream = file.extractfile(entry)
             assert stream is not None  # it is a regular file
             with stream:
-                yield name, copy(archive, member, stream, folder)
+                content = chunks(archive, stream, TAR, TAR_DAMAGE)
+                yield name, copy(archive, member, content, folder)
 
 
 def entries_of(archive: Path, file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar file, one after the other."""
     while True:
-        with reading(archive):
+        with reading_tar(archive):
             entry = file.next()
         if entry is None:
             return
@@ -123,16 +122,11 @@ def check_size(archive: Path, member: Member, size: int) -> None:
         raise data_error(archive, member.path, f"{size:,} bytes", f"up to {member.at_most:,}")
 
 
-def copy(archive: Path, member: Member, stream: IO[bytes], folder: Path) -> Path:
+def copy(archive: Path, member: Member, content: Iterator[bytes], folder: Path) -> Path:
     """Writes a member; what its header says of its size is not believed."""
     path, size = folder / member.name, 0
-    read: Callable[[int], bytes] = stream.read
     with path.open("wb") as file:
-        while True:
-            with reading(archive):
-                chunk = read(CHUNK)
-            if not chunk:
-                break
+        for chunk in content:
             size += len(chunk)
             if size > member.at_most:
                 check_size(archive, member, size)
@@ -141,13 +135,6 @@ def copy(archive: Path, member: Member, stream: IO[bytes], folder: Path) -> Path
     return path
 
 
-@contextmanager
-def reading(archive: Path) -> Iterator[None]:
-    """Turns what zipfile and tarfile raise about a damaged archive into a DataError."""
-    try:
-        yield
-    except DataError:
-        raise
-    except (*BROKEN, *REFUSED) as error:
-        came = f"damaged or of an unknown kind ({error})"
-        raise data_error(archive, "", came, "a zip or tar archive", "take another copy") from error
+def reading_tar(archive: Path) -> AbstractContextManager[None]:
+    """Inside the block, what tarfile raises about a damaged archive becomes a DataError."""
+    return reading(archive, TAR, TAR_DAMAGE)

@@ -4,7 +4,8 @@
     SeededBatches  what the kinds that draw from a generator share
 
 A kind is used from one thread, and owns its generator: whoever else drew from it would shift the
-batches, and prefetching would shift what the other draws.
+batches, and prefetching would shift what the other draws. The arrays of a batch are new: nobody
+else holds them, nor does a later draw write into them. Who makes them for a kind keeps to that.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Batches(ABC):
 
     @abstractmethod
     def draw(self) -> Any:
-        """Returns the next batch, a NamedTuple; its arrays are the caller's own."""
+        """Returns the next batch, a NamedTuple; its arrays are new, the caller's own."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

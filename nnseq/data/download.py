@@ -12,6 +12,8 @@ bytes behind it (RFC 9110, section 14, range requests). The server may not play 
     408, 429, 5xx, silence, a cut       tried again after a pause
     anything else                       FetchError
 
+Redirects are followed, to http and https alone.
+
 Each pause is four times the last. After `tries` connections in a row without a new byte, or more
 than `tries` beginnings again, it gives up with FetchError. A new byte starts the count anew.
 """
@@ -29,10 +31,12 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import Request
 
 from nnseq.data.files import DataError
 from nnseq.data.meter import Meter
 from nnseq.data.part import Part
+from nnseq.data.redirects import WebRedirects
 
 CHUNK = 1 << 16
 TIMEOUT = 20.0  # seconds without a byte
@@ -40,7 +44,9 @@ TRIES = 5
 FIRST_PAUSE, LAST_PAUSE, GROWTH = 0.1, 30.0, 4  # seconds, seconds, factor
 TRY_AGAIN = (408, 425, 429)  # and every 5xx
 AGENT = {"User-Agent": "nnseq", "Accept-Encoding": "identity"}
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)\Z")
+# int() of a number without end would raise; 18 digits are more bytes than any file has.
+COUNT = re.compile(r"\d{1,18}\Z", re.ASCII)
+CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)\Z", re.ASCII)
 
 
 class FetchError(DataError):
@@ -82,6 +88,7 @@ class ResumingDownloader:
         self.size, self.at_most = size, at_most
         self.timeout, self.tries, self.sleep = timeout, tries, sleep
         self.joined = False  # the part may hold bytes of more than one connection
+        self.has_delivered = False  # pooch has the file, and compares its hash
 
     def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
         """Downloads `url` to the path `output_file`.
@@ -96,6 +103,7 @@ class ResumingDownloader:
             os.link(self.part.path, output_file)
         except OSError:
             shutil.copyfile(self.part.path, output_file)
+        self.has_delivered = True
 
     def download(self, url: str) -> None:
         """Returns when the part is the whole file; Raises as __call__."""
@@ -135,9 +143,10 @@ class ResumingDownloader:
         """
         have = self.part.size
         headers = AGENT | (self.part.range_headers(url) if have else {})
-        request = urllib.request.Request(url, headers=headers)
+        request = Request(url, headers=headers)
         try:
-            response = urllib.request.urlopen(request, timeout=self.timeout)
+            opener = urllib.request.build_opener(WebRedirects)
+            response = opener.open(request, timeout=self.timeout)
         except urllib.error.HTTPError as error:
             with error:
                 self.refused(url, error)
@@ -166,10 +175,10 @@ class ResumingDownloader:
                 self.part.describe(url, error.headers, total)
                 return
             raise self.drop(f"HTTP 416, it has no byte {have}")
-        reason = f"HTTP {error.code} {error.reason}".rstrip()
+        reason = " ".join(f"HTTP {error.code} {error.reason}".split())  # of a loop: three lines
         if error.code in TRY_AGAIN or error.code >= 500:
-            wait = error.headers.get("Retry-After", "")
-            raise TryAgainError(reason, wait=min(int(wait), LAST_PAUSE) if wait.isdecimal() else 0)
+            wait = count_of(error.headers.get("Retry-After", ""))
+            raise TryAgainError(reason, wait=min(wait or 0, LAST_PAUSE))
         raise FetchError(f"{url}: {reason}")
 
     def read_answer(self, url: str, response: http.client.HTTPResponse) -> Answer:
@@ -277,6 +286,10 @@ def answer_of(response: http.client.HTTPResponse) -> Answer | None:
             return None
         total = int(span[3]) if span[3] != "*" else None
         return Answer(int(span[1]), int(span[2]) + 1, total)
-    length = response.headers.get("Content-Length", "")
-    total = int(length) if response.status == 200 and length.isdecimal() else None
+    total = count_of(response.headers.get("Content-Length", ""))
     return Answer(0, total, total) if response.status == 200 else None
+
+
+def count_of(text: str) -> int | None:
+    """A number of a header; None where it is none, or too long to be meant."""
+    return int(text) if COUNT.match(text) else None

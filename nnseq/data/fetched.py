@@ -50,7 +50,9 @@ def missing_files(
         elif text := other_hash(path, expected):
             wrong.append(text)
         else:
-            print(f"{file.name}: there, SHA-256 right", flush=True)
+            is_known = file.sha256 is not None or file.name in given
+            verdict = "right" if is_known else f"as in {RECORD}, not known otherwise"
+            print(f"{file.name}: there, SHA-256 {verdict}", flush=True)
     if wrong:
         raise FetchError("; ".join(wrong))
     return missing

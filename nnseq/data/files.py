@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -37,12 +39,12 @@ def data_error(
     return DataError(line.replace("\n", "\\n"))
 
 
-def find(folder: str | os.PathLike[str], set_name: str, *names: str) -> Path:
+def find(folder: str | os.PathLike[str], set_name: str | Sequence[str], *names: str) -> Path:
     """Finds a file of a data set in a folder, plain or packed.
 
     Args:
         folder: where to look, not below it.
-        set_name: the data set as `python -m nnseq.data fetch` calls it.
+        set_name: the data set as `python -m nnseq.data fetch` calls it, or several that would do.
         names: the names that the file may have, each also with ".gz" behind it.
 
     Returns:
@@ -52,7 +54,9 @@ def find(folder: str | os.PathLike[str], set_name: str, *names: str) -> Path:
         DataError: none of them is there, or the folder is missing, a file, or not to be read.
     """
     folder = Path(folder)
-    cure = f"python -m nnseq.data fetch {set_name}"
+    where = "FOLDER" if is_file(folder) else shlex.quote(os.fspath(folder))
+    sets = (set_name,) if isinstance(set_name, str) else set_name
+    cure = " or ".join(f"python -m nnseq.data fetch {name} --data {where}" for name in sets)
     expected = f"{' or '.join(names)} (plain or .gz)"
     try:
         found = first_file(folder, *names)

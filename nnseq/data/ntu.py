@@ -59,6 +59,7 @@ class NTU(NamedTuple):
     lengths: np.ndarray  # (N,) int64, 1 to T_max
     files: tuple[str, ...]  # names of those read
     left_out: tuple[str, ...]  # names of skeleton files without a skeleton, or listed as such
+    folder: Path  # where they are
 
 
 def read_ntu(folder: str | os.PathLike[str], split: str, benchmark: str = "cross_subject") -> NTU:
@@ -110,7 +111,7 @@ def read_triple(folder: Path, stem: str) -> NTU:
     labels = read_whole_numbers(label, N, 0, NUM_CLASSES - 1, "actions are counted from 0")
     lengths = read_whole_numbers(length, N, 1, T_max, "")
     names = (data.name, label.name, length.name)
-    return NTU(clips.reshape(N, T_max, D), labels, lengths, names, ())
+    return NTU(clips.reshape(N, T_max, D), labels, lengths, names, (), folder)
 
 
 def read_array(path: Path) -> np.ndarray[Any, Any]:
@@ -152,7 +153,8 @@ def read_skeletons(folder: Path, split: str, benchmark: str) -> NTU:
     for into, clip in zip(clips, found.values(), strict=True):
         into[: len(clip)] = clip.reshape(-1, D)
     labels = np.array([parse_name(path).action - 1 for path in found])
-    return NTU(clips, labels, lengths, tuple(path.name for path in found), tuple(left_out))
+    names = tuple(path.name for path in found)
+    return NTU(clips, labels, lengths, names, tuple(left_out), folder)
 
 
 def check_clips(folder: str | os.PathLike[str], split: str, N: int, left_out: list[str]) -> None:
@@ -187,6 +189,7 @@ def convert(
     Raises:
         ValueError: another benchmark.
         DataError: a file name or a file that is wrong, or a split without clips.
+        OSError: out_folder cannot be written.
     """
     check_benchmark("convert", benchmark)
     splits = skeleton_files(skeleton_folder, benchmark)
@@ -271,8 +274,12 @@ def write_header(file: BinaryIO, N: int, T_max: int) -> None:
 
 def frame_count(path: Path) -> int:
     """Frames of a clip, from its first line where that can be true, else from reading it whole."""
-    with path.open("rb") as file:
-        line = file.readline(20).strip()
-    if line.isdigit() and int(line) <= path.stat().st_size:
+    try:
+        with path.open("rb") as file:
+            line = file.readline(20).strip()
+        size = path.stat().st_size
+    except OSError as error:
+        raise data_error(path, "", error.strerror or str(error), "a file to read") from error
+    if line.isdigit() and int(line) <= size:
         return int(line)
     return len(read_skeleton(path))  # packed, or wrong

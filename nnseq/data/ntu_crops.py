@@ -45,26 +45,10 @@ def crops(rng: np.random.Generator, data: NTU, indices: np.ndarray, T: int) -> n
     if not np.isfinite(x).all():
         t, b = np.argwhere(~np.isfinite(x).all(axis=-1))[0]
         place = f"clip {indices[b]}, frame {frames[t, b]}"
-        raise data_error(data.files[0], place, "a coordinate that is not finite", "metres")
+        raise data_error(
+            data.folder / data.files[0], place, "a coordinate that is not finite", "metres"
+        )
     return x
-
-
-def crop(rng: np.random.Generator, clip: np.ndarray, T: int) -> np.ndarray:
-    """Draws one crop of one clip.
-
-    Args:
-        rng: where the frames come from.
-        clip: (n, D), n >= 1, without padding.
-        T: steps.
-
-    Returns:
-        (T, D) float32.
-
-    Raises:
-        ValueError: no frame, or T < 1.
-    """
-    frames = crop_indices(rng, np.array([len(clip)]), T)
-    return cut(clip[None], np.zeros(1, int), frames)[:, 0]
 
 
 def crop_indices(rng: np.random.Generator, lengths: np.ndarray, T: int) -> np.ndarray:

@@ -19,13 +19,13 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from nnseq.data.batches import Batches, check_count
 
 
 class Prefetch(Batches):
     """The same batches as another source's, drawn in the background before they are asked for.
+
+    It hands out the source's own arrays, which are the caller's, as Batches promises.
 
     Its state is that after the last batch handed out, in the source's own form: a run may be saved
     with prefetching and go on without, or the other way round.
@@ -162,18 +162,9 @@ class _Worker:
     def _run(self, batches: Batches) -> None:
         while self.free.get() and not self.is_ended:
             try:
-                batch = _own(batches.draw())
+                batch = batches.draw()
                 drawn = _Drawn(batch, batches.epoch, batches.state_dict())
             except BaseException as error:  # noqa: BLE001  (draw() raises it)
                 self.filled.put(error)
                 return
             self.filled.put(drawn)
-
-
-def _own(batch: Any) -> Any:
-    """The batch in memory of its own: a source may write its next one over this one."""
-    if not hasattr(batch, "_make"):
-        raise TypeError(
-            f"Prefetch: the source draws a {type(batch).__name__}, expected a NamedTuple"
-        )
-    return batch._make(np.array(x) if isinstance(x, np.ndarray) else x for x in batch)

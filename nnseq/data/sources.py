@@ -4,12 +4,13 @@ The one place for addresses and hashes. A hash stands here only if it was comput
 hand that is byte for byte the original, or if the publisher's own page gives it. So far:
 
 - MNIST, Penn Treebank, and valid and test of WikiText-2: computed from the originals.
-- train of WikiText-2, CIFAR-10, text8, WikiText-103: nobody's page that could be read gives a
-  SHA-256. `fetch` refuses them until the user names one (`--sha256`). CIFAR-10's page gives an MD5,
-  which `note` repeats; it is shown, not trusted.
+- train of WikiText-2, CIFAR-10, text8, WikiText-103: no publisher's page that was read gives a
+  SHA-256. `fetch` refuses them until the user names one (`--sha256`). `note` repeats what else is
+  given, an MD5, or what the programs of others expect: it is shown, not trusted.
 
-The addresses were found in public code and pages that use them. None of them has been tried: this
-file was written where the internet cannot be reached. Several for one file are tried in order.
+None of the addresses had been fetched from when it was written down. Each stands in public programs
+that fetch from it, or is that of a file that was seen in a public repository. Several for one file
+are tried in order.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 MIB = 1 << 20
 ENVIRONMENT = "NNSEQ_DATA_URL"
+OTHERS = "programs of others expect the SHA-256"
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,7 @@ CIFAR10 = DataSet(
     (
         SourceFile(
             "cifar-10-binary.tar.gz",
-            (
-                "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-                "https://mindspore-website.obs.cn-north-4.myhuaweicloud.com"
-                "/notebook/datasets/cifar-10-binary.tar.gz",
-            ),
+            ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
             at_most=256 * MIB,  # the page says 162 MB
             members=(
                 *(
@@ -147,7 +145,8 @@ CIFAR10 = DataSet(
                 Member(f"{CIFAR10_FOLDER}batches.meta.txt", 4096),
             ),
             note="its page, www.cs.toronto.edu/~kriz/cifar.html, gives only an MD5: "
-            "c32a1d4ab5d03f1284b67883e8d87530",
+            f"c32a1d4ab5d03f1284b67883e8d87530; {OTHERS} "
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         ),
     ),
 )
@@ -157,6 +156,9 @@ CIFAR10 = DataSet(
 GITHUB = "https://raw.githubusercontent.com/"
 PTB_URLS = (
     f"{GITHUB}arthurdehgan/IFT6135_assignment_2/191820cabc95c8d8af11d0bf3679207dd3b97e08/data/",
+)
+PTB_CHAR_TRAIN_URLS = (  # the second has, as far as was seen, this file alone
+    *PTB_URLS,
     f"{GITHUB}garvitkhurana/Tensorflow_tutorials/5c76c0531c3b41e32afd505601149573773e4ea6"
     "/data/simple-examples/data/",
 )
@@ -185,7 +187,7 @@ PTB = DataSet(
         ),
         known(
             "ptb.char.train.txt",
-            PTB_URLS,
+            PTB_CHAR_TRAIN_URLS,
             10_034_964,
             "e313d91425e06c4f0a8fb6e881dcce0c291f2a0e9f4dda54833069b122f91da9",
         ),
@@ -214,7 +216,8 @@ TEXT8 = DataSet(
             ("http://mattmahoney.net/dc/text8.zip", "https://data.deepai.org/text8.zip"),
             at_most=64 * MIB,
             members=(Member("text8", 100_000_000, 100_000_000),),
-            note="its page, mattmahoney.net/dc/textdata.html, hashes only enwik8 and enwik9",
+            note="its page, mattmahoney.net/dc/textdata.html, hashes only enwik8 and enwik9; "
+            f"{OTHERS} a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
         ),
     ),
 )
@@ -253,16 +256,14 @@ WIKITEXT_103 = DataSet(
     (
         SourceFile(
             "wikitext-103-v1.zip",
-            (
-                "https://wikitext.smerity.com/wikitext-103-v1.zip",
-                "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-103-v1.zip",
-            ),
+            ("https://wikitext.smerity.com/wikitext-103-v1.zip",),
             at_most=512 * MIB,
             members=(
                 Member("wikitext-103/wiki.train.tokens", 1024 * MIB),
                 Member("wikitext-103/wiki.valid.tokens", 8 * MIB),
                 Member("wikitext-103/wiki.test.tokens", 8 * MIB),
             ),
+            note=f"{OTHERS} 242ba0f20b329cfdf1ccc61e9e9e5b59becf189db7f7a81cd2a0e2fc31539590",
         ),
     ),
 )

@@ -8,21 +8,16 @@ from __future__ import annotations
 import io
 import os
 import string
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from nnseq.data.corpus import Corpus, Vocabulary, look_up
 from nnseq.data.files import data_error, find, is_file, read_bytes
+from nnseq.data.zips import zip_chunks, zip_file
 
 TOKENS = " " + string.ascii_lowercase
 ZIP_MAGIC = b"PK\x03\x04"
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others raise errors of their own
-# What zipfile raises for wrong content: ValueError for places outside of the file and for names,
-# RuntimeError for passwords and methods that it does not know.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 def text8(path: str | os.PathLike[str], split: tuple[int, int, int] = (90, 5, 5)) -> Corpus:
@@ -74,19 +69,11 @@ def encode(path: Path, content: bytes) -> np.ndarray:
 
 def unzip(path: Path, content: bytes) -> bytes:
     """The one member of a zip file whose bytes are `content`."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            # Not is_dir(), which raises IndexError for a damaged name.
-            members = [each for each in packed.infolist() if not each.filename.endswith("/")]
-            read = [packed.read(each) for each in members[:1] if each.compress_type in METHODS]
-    except ZIP_ERRORS as error:
-        came = f"a damaged zip file ({error})"
-        raise data_error(path, "", came, "text8 in it", "fetch the file again") from error
-    if len(members) != 1:
-        names = ", ".join(member.filename for member in members[:5])
-        came = f"a zip file of {len(members)} files ({names})"
-        raise data_error(path, "", came, "one file, text8")
-    if not read:
-        came = f"a zip file packed by method {members[0].compress_type}"
-        raise data_error(path, "", came, "0 (stored) or 8 (deflated)", "pack it anew, or fetch it")
-    return read[0]
+    with zip_file(path, io.BytesIO(content)) as packed:
+        # Not is_dir(), which raises IndexError for a damaged name.
+        members = [each for each in packed.infolist() if not each.filename.endswith("/")]
+        if len(members) != 1:
+            names = ", ".join(member.filename for member in members[:5])
+            came = f"a zip file of {len(members)} files ({names})"
+            raise data_error(path, "", came, "one file, text8")
+        return b"".join(zip_chunks(path, packed, members[0]))

@@ -10,7 +10,7 @@ import os
 from nnseq.data.corpus import SPLITS, Corpus, read_words
 from nnseq.data.files import find
 
-SET_NAME = "wikitext-2"
+SETS = ("wikitext-2", "wikitext-103")
 NAMINGS = ("{}.txt", "wiki.{}.tokens")
 
 
@@ -29,7 +29,7 @@ def wikitext(folder: str | os.PathLike[str]) -> Corpus:
     Raises:
         DataError: a file is missing or is not of words, as read_words says.
     """
-    train = find(folder, SET_NAME, *(naming.format("train") for naming in NAMINGS))
+    train = find(folder, SETS, *(naming.format("train") for naming in NAMINGS))
     naming = next(n for n in NAMINGS if train.name.removesuffix(".gz") == n.format("train"))
-    others = [find(folder, SET_NAME, naming.format(split)) for split in SPLITS[1:]]
+    others = [find(folder, SETS, naming.format(split)) for split in SPLITS[1:]]
     return read_words([train, *others])

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,7 +82,7 @@ def test_a_tar_that_was_made_in_its_own_folder_is_read(tmp_path: Path) -> None:
     [
         ({"set/a.bin": b"aaaaa"}, "it has no set/b.txt, expected one"),
         ({"set/A.bin": b"aaaaa", "set/b.txt": b""}, "it has no set/a.bin"),
-        ({**CONTENT, "set/a.bin": b"aaaa"}, "set/a.bin: 4 bytes came|set/a.bin: 4 bytes, expected"),
+        ({**CONTENT, "set/a.bin": b"aaaa"}, "set/a.bin: 4 bytes, expected"),
         ({**CONTENT, "set/a.bin": b"aaaaaa"}, "set/a.bin: 6 bytes, expected 5"),
         ({**CONTENT, "set/b.txt": bytes(1001)}, "set/b.txt: 1,001 bytes, expected up to 1,000"),
     ],
@@ -143,7 +144,7 @@ def test_a_zip_that_lies_about_a_size_is_refused(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "z.zip", {"set/b.txt": bytes(5000)})
     lying = archive.read_bytes().replace((5000).to_bytes(4, "little"), (900).to_bytes(4, "little"))
     archive.write_bytes(lying)
-    with pytest.raises(DataError, match=r"set/b\.txt: .* bytes|damaged"):
+    with pytest.raises(DataError, match=r"set/b\.txt: .* bytes|it cannot be read"):
         unpack(archive, [B], tmp_path)
 
 
@@ -154,8 +155,40 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
     content[6] |= 1  # the flag "encrypted", in the member's own header
     content[central + 8] |= 1  # and in the table of contents
     archive.write_bytes(content)
-    with pytest.raises(DataError, match=r"damaged or of an unknown kind .*encrypted"):
+    with pytest.raises(DataError, match=r"it cannot be read \(.*encrypted.* without a password"):
         unpack(archive, [A, B], tmp_path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_other_packings_of_a_zip_are_refused(tmp_path: Path, method: int, is_damaged: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", method) as file:
+        file.writestr("set/b.txt", b"some text" * 50)
+    if is_damaged:
+        damage(tmp_path / "z.zip", 55)
+    with pytest.raises(DataError, match=rf"set/b\.txt: packed by method {method}, expected 0"):
+        unpack(tmp_path / "z.zip", [B], tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["bz2", "xz"])
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_other_packings_of_a_tar_are_refused(tmp_path: Path, kind: str, is_damaged: bool) -> None:
+    path = tmp_path / "t.tar"
+    with tarfile.open(path, f"w:{kind}") as file:  # type: ignore[call-overload]
+        entry = tarfile.TarInfo("set/b.txt")
+        entry.size = 900
+        file.addfile(entry, io.BytesIO(np.random.default_rng(0).bytes(900)))
+    if is_damaged:
+        damage(path, path.stat().st_size // 2)
+    with pytest.raises(DataError, match=r"t\.tar: it cannot be read \("):
+        unpack(path, [B], tmp_path)
+
+
+def damage(path: Path, at: int) -> None:
+    """Overwrites some bytes."""
+    content = bytearray(path.read_bytes())
+    content[at : at + 16] = bytes(b ^ 0xFF for b in content[at : at + 16])
+    path.write_bytes(content)
 
 
 @MAKERS
@@ -181,5 +214,5 @@ def test_a_cut_or_damaged_archive_is_a_data_error_or_gives_files_of_the_right_si
 
 def test_what_is_no_archive_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_text("<html>not found</html>")
-    with pytest.raises(DataError, match=r"damaged or of an unknown kind .* expected a zip or tar"):
+    with pytest.raises(DataError, match=r"it cannot be read \(.* expected a whole zip or tar"):
         unpack(tmp_path / "page.zip", [A], tmp_path)

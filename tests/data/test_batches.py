@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nnseq import checkpoint
 from nnseq.data.batches import ArrayBatch, Batches, check_count, check_ids
 from nnseq.data.chunks import Chunks
+from nnseq.data.examples import Labelled, Passes
 from nnseq.data.prefetch import Prefetch
 from nnseq.data.shuffled import Shuffled
 from nnseq.data.streams import Streams, Variable
@@ -149,6 +150,30 @@ def test_arrays_are_the_callers_own(kind: str) -> None:
             assert x.flags.c_contiguous or kind.startswith(("shuffled", "one"))
             x[:] = 77
     assert same_bits([TEXT, IMAGES], [text, images])
+
+
+@every_kind
+def test_no_two_batches_share_memory_with_each_other_or_with_the_source(kind: str) -> None:
+    drawn = [x for batch in draws(make(kind, 5), 12) for x in batch[:2]]
+    for k, x in enumerate(drawn):
+        assert not any(np.shares_memory(x, y) for y in [*drawn[:k], TEXT, IMAGES])
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+def test_arrays_of_passes_are_the_callers_own(looks: int) -> None:
+    labels = np.arange(23)
+    store = labels.copy()
+    examples = Labelled(store, lambda indices, rng: noisy(indices, rng).x)
+    batches, again = Passes(examples, 5, looks), Passes(examples, 5, looks)
+    expected = draws(again, 12)
+    for batch in expected:
+        drawn = batches.draw()
+        assert same_bits(drawn, batch)
+        drawn.x[:] = 77
+        drawn.y[:] = 77
+    assert same_bits(store, labels)
+    kept = [y for batch in expected for y in batch]
+    assert not any(np.shares_memory(x, y) for k, x in enumerate(kept) for y in [*kept[:k], store])
 
 
 @every_kind

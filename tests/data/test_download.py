@@ -159,12 +159,3 @@ def test_a_server_may_send_less_than_the_range_asked_for(
     assert content_of(downloader) == CONTENT
     assert server.ranges() == [f"bytes={n}-" for n in (10, 50_010, 100_010, 150_010, 200_010)][:4]
     assert pauses == []
-
-
-def test_redirects_keep_the_range(server: Server, downloader: ResumingDownloader) -> None:
-    started(downloader, 5000)
-    server.script = [Answer(to="/elsewhere"), Answer(to=PATH)]
-    downloader.download(server.url + "/start")
-    assert content_of(downloader) == CONTENT
-    assert [path for path, _ in server.seen] == ["/start", "/elsewhere", PATH]
-    assert set(server.ranges()) == {"bytes=5000-"}

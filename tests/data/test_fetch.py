@@ -139,6 +139,24 @@ def test_a_wrong_file_never_gets_its_name_and_its_part_is_deleted(
     assert [path for path, _ in server.seen].count("/x/one.gz") == 1
 
 
+def test_an_error_that_is_no_wrong_hash_leaves_the_part(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ValueError("our own mistake")
+
+    server.script = [Answer(cut=5000)]
+    with monkeypatch.context() as patch:
+        patch.setattr(download.ResumingDownloader, "is_complete", waits_for(5000, fail))
+        with pytest.raises(ValueError, match="our own mistake"):
+            fetch("plain", folder, mirror=server.url)
+    assert (folder / "one.gz.part").read_bytes() == ONE[:5000]
+    asked = len(server.seen)
+    fetch("plain", folder, mirror=server.url)
+    assert server.ranges()[asked] == "bytes=5000-"
+    assert (folder / "one.gz").read_bytes() == ONE
+
+
 def test_a_part_that_mixes_two_files_is_dropped_and_the_address_asked_once_more(
     server: Server, folder: Path
 ) -> None:

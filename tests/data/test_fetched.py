@@ -54,6 +54,8 @@ def test_a_given_hash_is_used_and_remembered(
     capsys.readouterr()
     fetch("unknown", folder, mirror=server.url)  # now without the flag
     assert len(server.seen) == asked
+    assert "one.gz: there, SHA-256 as in fetched.sha256, not known" in capsys.readouterr().out
+    fetch("unknown", folder, [form.format(digits)], mirror=server.url)
     assert "one.gz: there, SHA-256 right" in capsys.readouterr().out
     (folder / "one.gz").write_bytes(b"damaged")
     with pytest.raises(FetchError, match=r"one\.gz: SHA-256"):
@@ -142,14 +144,17 @@ def test_an_archive_is_checked_unpacked_and_not_kept(
         fetch("archive", folder, mirror=server.url)
 
 
-def test_a_member_that_is_missing_is_fetched_again_with_the_remembered_hash(
-    server: Server, folder: Path
+def test_a_member_that_is_missing_is_fetched_again_with_the_remembered_hash_and_it_says_so(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fetch("archive", folder, [sha256(BOX)], mirror=server.url)
     (folder / "b.txt").unlink()
+    capsys.readouterr()
     fetch("archive", folder, mirror=server.url)
     assert (folder / "b.txt").read_bytes() == b"some text"
     assert len(server.seen) == 2
+    trusted = f"box.tar.gz: expected as in {folder / 'fetched.sha256'}; its hash is not known"
+    assert trusted in capsys.readouterr().out
 
 
 def test_members_that_are_there_are_believed_plain_or_packed(

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shlex
 import zlib
 
 import pytest
@@ -76,8 +77,21 @@ def test_a_missing_file_is_answered_with_what_is_there_and_how_to_fetch_it(tmp_p
     assert str(error.value) == (
         f"{tmp_path}: the folder holds other00, other01, other02, other03, other04, other05, "
         "other06, other07 and 3 more, expected train or training (plain or .gz); "
-        "python -m nnseq.data fetch mnist"
+        f"python -m nnseq.data fetch mnist --data {tmp_path}"
     )
+
+
+def test_the_cure_fetches_into_the_folder_that_was_asked_for(tmp_path):
+    folder = tmp_path / "my data"
+    with pytest.raises(DataError) as error:
+        find(folder, ("wikitext-2", "wikitext-103"), "train.txt")
+    cure = str(error.value).partition("; ")[2]
+    for command, name in zip(cure.split(" or "), ("wikitext-2", "wikitext-103"), strict=True):
+        words = shlex.split(command)
+        assert words == ["python", "-m", "nnseq.data", "fetch", name, "--data", str(folder)]
+    folder.write_bytes(b"")  # a file: no folder to fetch into
+    with pytest.raises(DataError, match=r"fetch mnist --data FOLDER$"):
+        find(folder, "mnist", "train")
 
 
 def test_an_empty_a_missing_and_a_false_folder_are_told_apart(tmp_path):

@@ -81,6 +81,7 @@ def test_three_files_are_read_mapped_and_as_150_columns(
     assert data.labels.dtype == data.lengths.dtype == np.int64
     assert data.files == ("train_ntus.npy", "train_ntus_label.npy", "train_ntus_len.npy")
     assert data.left_out == ()
+    assert data.folder == tmp_path
 
 
 def test_each_split_of_each_benchmark_has_its_own_files(tmp_path: Path) -> None:
@@ -209,6 +210,7 @@ def test_a_folder_of_skeletons_is_read_and_converted_to_the_same(
     data = read_ntu(tmp_path, split, benchmark)
     assert_holds(data, clips, stems)
     assert data.files == tuple(f"{stem}.skeleton" for stem in stems)
+    assert data.folder == tmp_path
     convert(tmp_path, tmp_path / "out", benchmark)
     converted = read_ntu(tmp_path / "out", split, benchmark)
     assert converted.clips.dtype == np.float32
@@ -262,6 +264,20 @@ def test_a_false_number_of_frames_is_refused_before_room_is_made_for_them(
         frame_count(path)
     with pytest.raises(DataError, match=r"S001C002P001R001A060.skeleton, line \d+: "):
         convert(tmp_path, tmp_path / "out", "cross_subject")
+
+
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    skeletons(tmp_path)
+    with pytest.raises(DataError, match=r"nowhere\.skeleton: No such file.*, expected a file to"):
+        frame_count(tmp_path / "nowhere.skeleton")
+    (tmp_path / "S001C002P001R001A060.skeleton").unlink()
+    (tmp_path / "S001C002P001R001A060.skeleton").symlink_to("nowhere")
+    for read in (
+        lambda: convert(tmp_path, tmp_path / "out", "cross_subject"),
+        lambda: read_ntu(tmp_path, "train"),
+    ):
+        with pytest.raises(DataError, match=r"S001C002P001R001A060\.skeleton: No such file"):
+            read()
 
 
 def test_a_split_without_clips_is_refused(tmp_path: Path) -> None:

@@ -1,48 +1,26 @@
-"""Images as sequences of pixels: their order, their range, and true permutations."""
+"""Images as sequences of pixels: their order and their range."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnseq.data.pixels import pixel_permutation, pixel_sequences
+from nnseq.data.pixels import pixel_sequences
 from tests.strategies import seeds
 
 sides = st.integers(1, 6)
 
 
-@given(T=st.integers(1, 300), seed=seeds)
-def test_a_permutation_has_every_pixel_once(T, seed):
-    permutation = pixel_permutation(np.random.default_rng(seed), T)
-    assert sorted(permutation.tolist()) == list(range(T))
-    again = pixel_permutation(np.random.default_rng(seed), T)
-    np.testing.assert_array_equal(permutation, again, strict=True)
-
-
-def test_a_permutation_of_784_is_not_the_order_itself_nor_the_same_for_each_seed():
-    one, two = (pixel_permutation(np.random.default_rng(seed), 784) for seed in (0, 1))
-    assert np.mean(one == np.arange(784)) < 0.01
-    assert np.mean(one == two) < 0.01
-
-
-def test_a_permutation_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="T = 0 came, expected T >= 1"):
-        pixel_permutation(np.random.default_rng(0), 0)
-
-
-@given(B=sides, C=sides, H=sides, W=sides, seed=seeds, permuted=st.booleans())
-def test_step_t_is_pixel_p_of_every_channel(B, C, H, W, seed, permuted):
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (B, C, H, W), np.uint8)
-    permutation = pixel_permutation(rng, H * W) if permuted else None
-    x = pixel_sequences(images, permutation, np.float64)
+@given(B=sides, C=sides, H=sides, W=sides, seed=seeds)
+def test_step_t_is_pixel_t_of_every_channel(B, C, H, W, seed):
+    images = np.random.default_rng(seed).integers(0, 256, (B, C, H, W), np.uint8)
+    x = pixel_sequences(images, np.float64)
     assert x.shape == (H * W, B, C)
     assert x.flags.c_contiguous
     for t in range(H * W):
-        p = t if permutation is None else permutation[t]
         for b in range(B):
             for c in range(C):
-                assert x[t, b, c] == int(images[b, c, p // W, p % W]) / 255
+                assert x[t, b, c] == int(images[b, c, t // W, t % W]) / 255
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "float32"])
@@ -72,20 +50,3 @@ def test_what_is_not_pixels_is_refused():
         pixel_sequences(np.zeros((1, 2, 2), np.float32))
     with pytest.raises(ValueError, match=r"images have shape \(4,\), expected \(B, H, W\) or"):
         pixel_sequences(np.zeros(4, np.uint8))
-
-
-@pytest.mark.parametrize(
-    "permutation",
-    [
-        np.array([0, 1, 2, 2]),
-        np.array([0, 1, 2]),
-        np.array([1, 2, 3, 4]),
-        np.array([-1, 0, 1, 2]),
-        np.array([[0, 1, 2, 3]]),
-        np.array([0.0, 1.0, 2.0, 3.0]),
-        np.array([True, False, True, True]),
-    ],
-)
-def test_what_is_not_a_permutation_of_the_pixels_is_refused(permutation):
-    with pytest.raises(ValueError, match=r"does not hold each of 0 \.\. 3 once"):
-        pixel_sequences(np.zeros((1, 2, 2), np.uint8), permutation)

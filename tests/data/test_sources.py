@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,6 +34,15 @@ def test_only_what_was_in_hand_has_a_hash() -> None:
         ("wikitext-2", "train.txt"),
         ("wikitext-103", "wikitext-103-v1.zip"),
     }
+
+
+def test_what_a_note_repeats_is_a_whole_hash_and_is_not_trusted() -> None:
+    for _, file in FILES:
+        digits = re.findall(r"[0-9a-f]{30,}", file.note)
+        assert all(len(hash) in (32, 40, 64) for hash in digits)  # MD5, git's, SHA-256
+        assert not (digits and file.sha256)
+    shown = [name for name, file in FILES if re.search(r"SHA-256 [0-9a-f]{64}\Z", file.note)]
+    assert shown == ["cifar10", "text8", "wikitext-103"]
 
 
 @pytest.mark.parametrize(("name", "file"), FILES, ids=lambda item: getattr(item, "name", item))

@@ -65,7 +65,8 @@ def test_a_split_is_not_taken_from_the_other_naming(tmp_path):
 def test_a_folder_without_the_files_is_told_both_namings(tmp_path):
     (tmp_path / "wiki.train.raw").write_bytes(b" text \n")
     message = (
-        r"holds wiki\.train\.raw, expected train\.txt or wiki\.train\.tokens .* fetch wikitext"
+        r"holds wiki\.train\.raw, expected train\.txt or wiki\.train\.tokens "
+        r".* fetch wikitext-2 --data .* fetch wikitext-103 --data "
     )
     with pytest.raises(DataError, match=message):
         wikitext(tmp_path)
