@@ -3,7 +3,7 @@
     python -m nnseq.data convert_ntu SKELETON_FOLDER DIR --benchmark cross_subject
     python experiments/action_recognition.py --data DIR --preset indrnn_plain6
     python experiments/action_recognition.py --data DIR --preset indrnn_dense \\
-        --geometric --time_diff --random_len --test_crops 40
+        --geometric --lines authors --time_diff --random_len --test_crops 40
 
 A clip of any length is shown as --seq_len of its frames, chosen at random (nnseq.data.ntu_crops):
 others each time in training. A part of the training clips, drawn at random, chooses the best
@@ -25,22 +25,22 @@ from typing import Any
 import numpy as np
 
 from nnseq.classification_files import build_examples, read
-from nnseq.classification_models import indrnn_body
-from nnseq.classification_options import INDRNN, ClassificationOptions, dense_drop, parse_options
+from nnseq.classification_options import CONDITIONS, NEEDS, ClassificationOptions, parse_options
 from nnseq.classification_task import ClassificationTask
 from nnseq.data.examples import Labelled, Look
 from nnseq.data.ntu import NTU, D, read_ntu
 from nnseq.data.ntu_crops import crops, random_length, rotate
-from nnseq.data.ntu_features import LINES, line_distances
+from nnseq.data.ntu_features import LI_LINES, LINES, line_distances
 from nnseq.data.ntu_files import BENCHMARKS, BODIES, JOINTS, NUM_CLASSES
-from nnseq.model_options import by_model
+from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, dense_drop, indrnn_body
+from nnseq.model_options import by_model, default
 from nnseq.models import SequenceClassifier
 from nnseq.options import option
 from nnseq.task import streams
 from nnseq.train import run
 
 GEOMETRIC = len(LINES) * (JOINTS - 2) * BODIES  # distances of joints from lines
-PLAIN, RESIDUAL, DENSE = INDRNN
+LINES_OF = {"symmetric": LINES, "authors": LI_LINES}
 PRESETS: dict[str, dict[str, Any]] = {
     "indrnn_plain6": {"model": PLAIN, "num_layers": 6, "hidden_size": 512},
     "indrnn_residual": {"model": RESIDUAL, "num_blocks": 5, "hidden_size": 512},
@@ -58,12 +58,18 @@ PUBLISHED = {  # cross-subject / cross-view, the authors' log in brackets
 class ActionOptions(ClassificationOptions):
     """The options of this experiment alone."""
 
+    conditions = CONDITIONS | {"--geometric": lambda o: o.geometric}
+    needs = NEEDS | {"lines": "--geometric"}
+
     model: str = option(PLAIN, "the network", choices=INDRNN)
     benchmark: str = option(BENCHMARKS[0], "how clips are split", choices=BENCHMARKS)
     seq_len: int = option(20, "frames that are shown of a clip", low=1)
     random_len: bool = option(False, "another --seq_len each time, from a quarter to twice it")
     rotate: bool = option(False, "training clips seen from the side, or from above, at times")
     geometric: bool = option(False, "beside joints, their distances from lines through others")
+    lines: str | None = default(
+        "the lines: alike on both sides, or the authors' own", "symmetric", choices=tuple(LINES_OF)
+    )
     time_diff: bool | None = by_model(
         "beside the output of each layer, its change since the step before", {DENSE: False}
     )
@@ -95,7 +101,7 @@ class ActionTask(ClassificationTask):
     def __init__(self, options: ActionOptions) -> None:
         init, data, masks = streams(options.seed)
         o, width = options, D + GEOMETRIC * options.geometric
-        body = indrnn_body(o, width, o.seq_len, init, time_diff=bool(o.time_diff))
+        body = indrnn_body(o, width, o.seq_len, init)
         network = SequenceClassifier(body, NUM_CLASSES, rng=init)
         found, note = read(o, "ntu", partial(read_ntu, benchmark=o.benchmark))
         examples = None
@@ -116,7 +122,8 @@ def crops_of(clips: NTU, o: ActionOptions, *, rotated: bool = False) -> Look:
             T = random_length(rng, T, std=T / 4, low=max(1, T // 4), high=2 * T)
         x = crops(rng, clips, indices, T)
         x = rotate(rng, x) if rotated else x
-        x = np.concatenate([x, line_distances(x)], axis=-1) if o.geometric else x
+        if o.geometric:
+            x = np.concatenate([x, line_distances(x, LINES_OF[o.lines])], axis=-1)
         return x.astype(o.dtype, copy=False)
 
     return look

@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 
 from nnseq.classification_files import build_examples, read
-from nnseq.classification_models import indrnn_body
-from nnseq.classification_options import INDRNN, ClassificationOptions, of_indrnn, parse_options
+from nnseq.classification_options import ClassificationOptions, parse_options
 from nnseq.classification_task import ClassificationTask
 from nnseq.data.examples import Labelled
 from nnseq.data.images import NUM_CLASSES, Images
 from nnseq.data.mnist import SIDE, mnist
 from nnseq.data.pixels import pixel_sequences
-from nnseq.model_options import by_model
+from nnseq.indrnn_networks import INDRNN, indrnn_body
+from nnseq.model_options import by_model, of
 from nnseq.models import RecurrentBody, SequenceClassifier
 from nnseq.nn import LSTM, BatchNormLSTM, Module, Permutation
 from nnseq.nn.initializers import GLOROT
@@ -73,7 +73,7 @@ class PixelOptions(ClassificationOptions):
 
     model: str = option(INDRNN[0], "the network", choices=(*INDRNN, *NONE))
     permute: bool = option(False, "one random order of the pixels for all digits", negatable=True)
-    bn_decay: bool | None = by_model("decay gamma of BN too", of_indrnn(True), negatable=True)
+    bn_decay: bool | None = by_model("decay gamma of BN too", of(INDRNN, True), negatable=True)
     hidden_size: int | None = by_model("units of a layer", UNITS, low=1)
     zoneout_h: float | None = by_model("P(h keeps its old value)", NONE, low=0, high=1)
     zoneout_c: float | None = by_model("P(c keeps its old value)", NONE, low=0, high=1)

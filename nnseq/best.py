@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnseq.nn.module import Module
 from nnseq.optim.optimizer import Optimizer
 from nnseq.optim.schedule import Plateau
+
+
+class BestWeights(NamedTuple):
+    """The model at the evaluation that was best so far.
+
+    Attributes:
+        step: after which it was.
+        metric: what it had there; lower is better.
+        state: the model's state_dict.
+    """
+
+    step: int
+    metric: float
+    state: Mapping[str, Any]
 
 
 class Best:
@@ -65,6 +79,12 @@ class Best:
                 self.optimizer.load_state_dict(self._optimizer_state)
             self.optimizer.lr = self.plateau.lr
         return was_cut
+
+    def snapshot(self) -> BestWeights | None:
+        """The best evaluation's model; None before the first."""
+        if self.weights is None or self.metric is None:
+            return None
+        return BestWeights(self.step, self.metric, self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns nested dicts of arrays and JSON-able values, the state of the plateau too."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -11,10 +10,9 @@ import numpy as np
 
 from nnseq.classification_options import ClassificationOptions
 from nnseq.data.examples import Examples, Labelled
-from nnseq.data.made_up import write_made_up
 from nnseq.options import OptionError
+from nnseq.run_files import read_files
 
-MADE_UP_SEED = 4
 FEW = 12  # files that are named one by one
 
 
@@ -27,9 +25,6 @@ class FromFiles(Protocol):
 
 
 S = TypeVar("S", bound=FromFiles)
-
-MADE_UP_SEED = 4
-FEW = 12  # files that are named one by one
 
 
 def read(
@@ -50,24 +45,15 @@ def read(
         DataError: files that are missing or wrong.
     """
 
-    def both(folder: Path, note: str = "") -> tuple[tuple[S, S], str]:
-        train, test = reader(folder, "train"), reader(folder, "test")
-        files = [*train.files, *test.files]
-        some = ", ".join(files[:FEW]) + f" and {len(files) - FEW:,} more" * (len(files) > FEW)
-        return (train, test), note + some
+    def both(folder: Path) -> tuple[S, S]:
+        return reader(folder, "train"), reader(folder, "test")
 
-    if o.data is not None:
-        return both(Path(o.data))
-    if o.smoke:
-        with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
-            write_made_up(name, folder, np.random.default_rng(MADE_UP_SEED))
-            return both(Path(folder), f"made-up files in the format of {name}: ")
-    if o.max_steps == 0 and not o.resume and not o.eval:
+    found, made_up = read_files(o, name, both, name=name, files=f"the files of {name}")
+    if found is None:
         return None, ""
-    raise OptionError(
-        f"--data: nothing came, expected the folder with the files of {name}; get them by "
-        f"`python -m nnseq.data fetch {name}`, or try --smoke"
-    )
+    files = [x for part in found for x in part.files]
+    some = ", ".join(files[:FEW]) + f" and {len(files) - FEW:,} more" * (len(files) > FEW)
+    return found, f"{made_up}: {some}" if made_up else some
 
 
 def build_examples(

@@ -6,20 +6,15 @@ beside the others is refused (NEEDS). Defaults are those of the IndRNN authors' 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from nnseq.cells.indrnn import ACTIVATIONS
-from nnseq.model_options import ModelOptions, by_model
-from nnseq.options import OptionError, data_option, epochs_option, option, parse
-
-PLAIN, RESIDUAL, DENSE = "indrnn_plain", "indrnn_residual", "indrnn_dense"
-INDRNN = (PLAIN, RESIDUAL, DENSE)
-EPOCHS = 100  # where nothing else ends a run
-BELOW_1 = 0.999999  # of what must not be 1
+from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, dense_drop
+from nnseq.model_options import BELOW_1, ModelOptions, by_model, default, of, parse_sizes
+from nnseq.options import data_option, epochs_option, option, parse
+from nnseq.recipe import EPOCHS, check_min_lr
 
 # --smoke: whatever the preset, a small network and a few steps.
 SMOKE = {"batch_size": 10, "max_steps": 4, "log_every": 2, "eval_every": 2, "valid_share": 0.1}
@@ -32,38 +27,21 @@ SMOKE_SIZES: Mapping[str, Mapping[str, Any]] = {
 }
 
 # What must hold for an option to change anything, as a message says it.
-NEEDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "patience": ("--anneal 0", lambda o: not o.anneal),
-    "lr_factor": ("--patience above 0", lambda o: o.patience),
-    "min_lr": ("--patience above 0", lambda o: o.patience),
-    "bn_decay": ("--weight_decay above 0", lambda o: o.weight_decay),
-    "MAG": ("--U_bound 0 or --init_last_u", lambda o: not o.U_bound or o.init_last_u),
+CONDITIONS: dict[str, Callable[[Any], Any]] = {
+    "--anneal 0": lambda o: not o.anneal,
+    "--patience above 0": lambda o: o.patience,
+    "--weight_decay above 0": lambda o: o.weight_decay,
+    "--U_bound 0 or --init_last_u": lambda o: not o.U_bound or o.init_last_u,
+}
+NEEDS = {
+    "patience": "--anneal 0",
+    "lr_factor": "--patience above 0",
+    "min_lr": "--patience above 0",
+    "bn_decay": "--weight_decay above 0",
+    "MAG": "--U_bound 0 or --init_last_u",
 }
 
-
 O = TypeVar("O", bound="ClassificationOptions")
-
-
-def of_indrnn(value: Any) -> Mapping[str, Any]:
-    """The same default for every IndRNN network."""
-    return dict.fromkeys(INDRNN, value)
-
-
-def parse_sizes(text: str) -> tuple[int, ...]:
-    """Reads "8,6,4".
-
-    Raises:
-        ValueError: not whole numbers above zero.
-    """
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise ValueError(f"{text!r} came, expected whole numbers above zero like 8,6,4")
-    return tuple(int(part) for part in parts)
-
-
-def dense_drop(help: str, default: float) -> Any:
-    """A chance to drop that only dense networks have."""
-    return by_model(f"P(drop) {help}", {DENSE: default}, low=0, high=BELOW_1)
 
 
 @dataclass(frozen=True)
@@ -71,8 +49,13 @@ class ClassificationOptions(ModelOptions):
     """IndRNN networks, their recipe, and files; an experiment adds its own.
 
     Raises:
-        OptionError: as ModelOptions, or an option without the one that it needs.
+        OptionError: as ModelOptions, or options that contradict each other.
     """
+
+    conditions = CONDITIONS
+    needs = NEEDS
+    rho: ClassVar[float] = 0.5  # of the zoneout authors' program for MNIST pixel by pixel
+    momentum: ClassVar[float] = 0.0
 
     data: str | None = data_option()
     epochs: int | None = epochs_option(
@@ -84,37 +67,36 @@ class ClassificationOptions(ModelOptions):
     eval_batch_size: int = option(50, "sequences at a time in evaluation", low=1)
 
     # ---- recipe --------------------------------------------------------------------------------
-    lr: float = by_model("learning rate", of_indrnn(2e-4), others=1e-4, above=0)
+    lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=1e-4, above=0)
     u_lr: float | None = by_model(
-        "factor on u's learning rate: u acts T times on a sequence", of_indrnn(1.0), above=0
+        "factor on u's learning rate: u acts T times on a sequence", of(INDRNN, 1.0), above=0
     )
     optimizer: str = by_model(
-        "the optimiser", of_indrnn("adam"), others="rmsprop", choices=("adam", "rmsprop")
+        "the optimiser", of(INDRNN, "adam"), others="rmsprop", choices=("adam", "rmsprop")
     )
     weight_decay: float = by_model(
-        "of weights; never of u and biases", of_indrnn(1e-4), others=0.0, low=0
+        "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0
     )
     bn_decay: bool | None = by_model(
-        "decay batch norm's gamma too", of_indrnn(False), negatable=True
+        "decay batch norm's gamma too", of(INDRNN, False), negatable=True
     )
     clip_norm: float = by_model(
-        "bound on the norm of all gradients together; 0: none", of_indrnn(0.0), others=1.0, low=0
+        "bound on the norm of all gradients together; 0: none", of(INDRNN, 0.0), others=1.0, low=0
     )
     clip_value: float = by_model(
-        "bound on every entry of the gradients; 0: none", of_indrnn(10.0), others=0.0, low=0
+        "bound on every entry of the gradients; 0: none", of(INDRNN, 10.0), others=0.0, low=0
     )
     anneal: int = option(
         0, "steps in which lr falls linearly to 0, which ends the run; 0: lr stays", low=0
     )
     patience: int | None = by_model(
-        "validations without improvement until lr is cut; 0: never", of_indrnn(100), others=0, low=0
+        "validations without improvement until lr is cut; 0: never",
+        of(INDRNN, 100),
+        others=0,
+        low=0,
     )
-    lr_factor: float | None = by_model(
-        "of a cut", of_indrnn(0.1), others=0.1, above=0, high=BELOW_1
-    )
-    min_lr: float | None = by_model(
-        "a cut below it ends the run", of_indrnn(1e-6), others=1e-6, above=0
-    )
+    lr_factor: float | None = default("of a cut", 0.1, above=0, high=BELOW_1)
+    min_lr: float | None = default("a cut below it ends the run", 1e-6, above=0)
     eval_every: int = option(
         0, "steps between validations besides the end of an epoch; 0: none", low=0
     )
@@ -142,50 +124,30 @@ class ClassificationOptions(ModelOptions):
     p_drop_last: float | None = dense_drop("after the last dense block", 0.1)
     bn: str | None = by_model(
         "batch norm before or after the recurrence",
-        of_indrnn("after"),
+        of(INDRNN, "after"),
         choices=("before", "after"),
     )
-    act: str | None = by_model("activation", of_indrnn("relu"), choices=ACTIVATIONS)
-    MAG: float | None = by_model("U_bound = MAG^(1/T)", of_indrnn(5.0), above=0)
-    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of_indrnn(0.0), low=0)
+    act: str | None = by_model("activation", of(INDRNN, "relu"), choices=ACTIVATIONS)
+    MAG: float | None = by_model("U_bound = MAG^(1/T)", of(INDRNN, 5.0), above=0)
+    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0)
     constrain_u: bool | None = by_model(
-        "hold the bound in training, not just at the start", of_indrnn(True), negatable=True
+        "hold the bound in training, not just at the start", of(INDRNN, True), negatable=True
     )
     init_last_u: bool | None = by_model(
-        "u of the last layer starts close to 1", of_indrnn(True), negatable=True
+        "u of the last layer starts close to 1", of(INDRNN, True), negatable=True
     )
     small_norm_init: bool | None = by_model(
-        "He's uniform input weights, gamma 0.1", of_indrnn(False), negatable=True
+        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True
     )
 
     def derived(self) -> Mapping[str, Any]:
         values = dict(super().derived())
-        names = [field.name for field in dataclasses.fields(self)]
-        given = {name: getattr(self, name) for name in names}
-        known = SimpleNamespace(
-            **{name: values.get(name) if x is None else x for name, x in given.items()}
-        )
-        for name, (_, is_met) in NEEDS.items():
-            if not is_met(known):
-                values[name] = None
-                setattr(known, name, given[name])  # for the needs that follow from this one
-        if not known.patience and not known.anneal:
-            values["epochs"] = EPOCHS
-        return values
+        patience = values["patience"] if self.patience is None else self.patience
+        return values if patience or self.anneal else values | {"epochs": EPOCHS}
 
     def check(self) -> None:
         super().check()
-        for name, (need, is_met) in NEEDS.items():
-            value = getattr(self, name)
-            if value is not None and not is_met(self):
-                raise OptionError(
-                    f"--{name} is {value}, but changes nothing without {need}; give both, or drop "
-                    "it"
-                )
-        if self.min_lr is not None and self.min_lr > self.lr:
-            raise OptionError(
-                f"--min_lr {self.min_lr:g} came with --lr {self.lr:g}, expected at most that"
-            )
+        check_min_lr(self)
 
 
 def parse_options(

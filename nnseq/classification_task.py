@@ -20,15 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnseq.backend import to_device
-from nnseq.best import Best
-from nnseq.classification_models import build_optimizer, build_plateau
+from nnseq.best import Best, BestWeights
 from nnseq.classification_options import ClassificationOptions
 from nnseq.data.examples import Examples
 from nnseq.data.prefetch import Prefetch
 from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
 from nnseq.plots import Panel, draw
-from nnseq.task import BestWeights, Task
+from nnseq.recipe import build_optimizer, build_plateau
+from nnseq.task import Task
 from nnseq.tensor import Tensor, no_grad
 
 
@@ -119,10 +119,7 @@ class ClassificationTask(Task):
         return None if self.given is None else self.examples.train.epoch
 
     def best_weights(self) -> BestWeights | None:
-        best = self.best
-        if best.weights is None or best.metric is None:
-            return None
-        return BestWeights(best.step, best.metric, best.weights)
+        return self.best.snapshot()
 
     # ---- evaluation ------------------------------------------------------------------------------
 

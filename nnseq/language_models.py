@@ -1,4 +1,4 @@
-"""From the options of a language model to the model and its optimiser.
+"""From the options of a language model to the model.
 
 `o` is a LanguageOptions: what its model has is not None there.
 """
@@ -10,29 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.models import (
-    DenseIndRNNBody,
-    LanguageModel,
-    PlainIndRNNBody,
-    RecurrentBody,
-    ResidualIndRNNBody,
-    SequenceBody,
-    no_decay,
-)
+from nnseq.indrnn_networks import DENSE, INDRNN, indrnn_body
+from nnseq.models import LanguageModel, RecurrentBody, SequenceBody
 from nnseq.nn import GRU, LSTM, RNN, Module, Recurrent
 from nnseq.nn.initializers import GLOROT, Initializer, Orthogonal, Uniform
-from nnseq.optim import SGD, Adam, Optimizer, Plateau, RMSProp
-
-NEVER = 2**31  # evaluations: longer than any run
 
 
 def build_model(o: Any, V: int, rng: np.random.Generator) -> Module:
     """The language model of the options, for V kinds of tokens."""
-    is_indrnn, D = o.model.startswith("indrnn"), o.embed_size or V
+    is_indrnn, D = o.model in INDRNN, o.embed_size or V
     starts = {} if is_indrnn else dict.fromkeys(("embed_init", "decoder_init"), weight_init(o))
     return LanguageModel(
         V,
-        indrnn_body(o, D, rng) if is_indrnn else RecurrentBody(recurrent(o, D, rng)),
+        body_of_indrnn(o, D, rng) if is_indrnn else RecurrentBody(recurrent(o, D, rng)),
         rng=rng,
         embed_size=o.embed_size or None,
         tied=bool(o.tied),
@@ -44,41 +34,14 @@ def build_model(o: Any, V: int, rng: np.random.Generator) -> Module:
     )
 
 
-def indrnn_body(o: Any, D: int, rng: np.random.Generator) -> SequenceBody:
+def body_of_indrnn(o: Any, D: int, rng: np.random.Generator) -> SequenceBody:
     """Plain, residual or dense; batch norm keeps statistics of 2 · seq_len steps.
 
     The authors keep 4 · seq_len + 1: a window that begins later than step 2 · seq_len has the rows
     from there on, where here the last row serves, and learns from, every later step.
     """
-    common: dict[str, Any] = {
-        "rng": rng,
-        "seq_len": o.seq_len,
-        "u_bound": o.U_bound or None,
-        "small_norm_init": o.small_norm_init,
-        "act": o.act,
-        "bn": o.bn,
-        "bn_steps": 2 * o.seq_len,
-        "p_drop": o.p_drop,
-        "dtype": np.dtype(o.dtype),
-    }
-    if o.MAG is not None:
-        common["MAG"] = o.MAG
-    if o.model == "indrnn_plain":
-        return PlainIndRNNBody(D, o.hidden_size, o.num_layers, p_drop_last=o.p_drop_last, **common)
-    if o.model == "indrnn_residual":
-        return ResidualIndRNNBody(
-            D, o.hidden_size, o.num_blocks, p_drop_last=o.p_drop_last, **common
-        )
-    return DenseIndRNNBody(
-        D,
-        o.growth_rate,
-        o.blocks,
-        first=None,
-        last_layer=False,
-        p_drop_inner=o.p_drop_inner,
-        p_drop_transition=o.p_drop_transition,
-        **common,
-    )
+    own = {"first": None, "last_layer": False} if o.model == DENSE else {}
+    return indrnn_body(o, D, o.seq_len, rng, bn_steps=2 * o.seq_len, **own)
 
 
 def recurrent(o: Any, D: int, rng: np.random.Generator) -> Recurrent:
@@ -114,22 +77,3 @@ def weight_init(o: Any) -> Initializer:
     if o.init != "uniform":
         return GLOROT
     return Uniform(-o.init_width / 2, o.init_width / 2)
-
-
-def build_optimizer(o: Any, model: Module) -> Optimizer:
-    """--optimizer; weight decay leaves u, biases and, without --bn_decay, γ alone."""
-    given: dict[str, Any] = {}
-    if o.weight_decay:
-        given = {"weight_decay": o.weight_decay, "no_decay": [no_decay(bn_decay=bool(o.bn_decay))]}
-    if o.optimizer == "adam":
-        return Adam(model.named_parameters(), o.lr, **given)
-    kind = RMSProp if o.optimizer == "rmsprop" else SGD
-    return kind(model.named_parameters(), o.lr, momentum=o.momentum, **given)
-
-
-def build_plateau(o: Any) -> Plateau:
-    """The rule of IndRNN's authors, or, with --patience 0, one that never cuts."""
-    if not o.patience:
-        return Plateau(o.lr, NEVER)
-    rule = {"min_lr": o.min_lr, "stop": True, "patience_factor": 0.5, "patience_added": 2}
-    return Plateau(o.lr, o.patience, o.lr_factor, **rule)

@@ -9,58 +9,30 @@ the chance that a unit KEEPS its old value, every `p_...` the chance to DROP som
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from nnseq.cells.indrnn import ACTIVATIONS
-from nnseq.model_options import ModelOptions, by_model
+from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, dense_drop
+from nnseq.model_options import BELOW_1, ModelOptions, by_model, default, of, parse_sizes
 from nnseq.options import OptionError, data_option, epochs_option, option, parse
+from nnseq.recipe import EPOCHS, check_min_lr
 
-INDRNN = ("indrnn_plain", "indrnn_residual", "indrnn_dense")
 RECURRENT = ("lstm", "gru", "srnn")
-BELOW_1 = 0.999999  # of what must not be 1
-EPOCHS = 100  # where nothing else ends a run
 
 # --smoke: whatever the preset, a small model on a small text.
 SMOKE = {"max_steps": 40, "log_every": 10, "eval_every": 20, "sample": 80, "temperature": 0.8}
 SMOKE |= {"seq_len": 12, "batch_size": 8, "eval_batch_size": 32, "lr": 1e-2}
 SMOKE_SIZES: dict[str, dict[str, Any]] = {
-    "indrnn_plain": {"hidden_size": 24, "num_layers": 2},
-    "indrnn_residual": {"hidden_size": 24, "num_blocks": 1},
-    "indrnn_dense": {"growth_rate": 4, "block_config": "2,1"},
+    PLAIN: {"hidden_size": 24, "num_layers": 2},
+    RESIDUAL: {"hidden_size": 24, "num_blocks": 1},
+    DENSE: {"growth_rate": 4, "block_config": "2,1"},
     **{name: {"hidden_size": 24} for name in RECURRENT},
 }
 
-
-def of(names: Sequence[str], value: Any) -> dict[str, Any]:
-    """The same value for each of several models."""
-    return dict.fromkeys(names, value)
-
-
-def default(help: str, value: Any, **rules: Any) -> Any:
-    """One field with the same default for every model, which NEEDS can take away."""
-    field = option(None, f"{help} (default: {value})", **rules)
-    metadata = {**field.metadata, "by_model": {}, "others": value}
-    return dataclasses.field(default=None, metadata=metadata)
-
-
-def parse_sizes(text: str) -> tuple[int, ...]:
-    """Reads "8,6,4".
-
-    Raises:
-        ValueError: not whole numbers above zero.
-    """
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise ValueError(f"{text!r} came, expected whole numbers above zero like 8,6,4")
-    return tuple(int(part) for part in parts)
-
-
 # What must hold for an option to change anything, as a message says it.
-CONDITIONS: Mapping[str, Callable[[Any], Any]] = {
+CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "--sample above 0": lambda o: o.sample,
     "--dynamic_eval": lambda o: o.dynamic_eval,
     "--dynamic_eval and no --dynamic_grid": lambda o: o.dynamic_eval and not o.dynamic_grid,
@@ -112,8 +84,12 @@ class LanguageOptions(ModelOptions):
     """The options of the language models alone.
 
     Raises:
-        OptionError: as ModelOptions, or an option without the one that it needs.
+        OptionError: as ModelOptions, or options that contradict each other.
     """
+
+    conditions = CONDITIONS
+    needs = NEEDS
+    rho: ClassVar[float] = 0.9  # of rmsprop
 
     data: str | None = data_option()
     model: str = option("lstm", "the network", choices=(*INDRNN, *RECURRENT))
@@ -121,16 +97,14 @@ class LanguageOptions(ModelOptions):
     # ---- the network ---------------------------------------------------------------------------
     hidden_size: int | None = by_model(
         "units of a layer",
-        {"indrnn_plain": 2000, "indrnn_residual": 2000} | of(RECURRENT, 1000),
+        {PLAIN: 2000, RESIDUAL: 2000} | of(RECURRENT, 1000),
         low=1,
     )
-    num_layers: int | None = by_model(
-        "recurrent layers", {"indrnn_plain": 6} | of(RECURRENT, 1), low=1
-    )
-    num_blocks: int | None = by_model("residual blocks", {"indrnn_residual": 5}, low=1)
-    growth_rate: int | None = by_model("features a dense layer adds", {"indrnn_dense": 256}, low=1)
+    num_layers: int | None = by_model("recurrent layers", {PLAIN: 6} | of(RECURRENT, 1), low=1)
+    num_blocks: int | None = by_model("residual blocks", {RESIDUAL: 5}, low=1)
+    growth_rate: int | None = by_model("features a dense layer adds", {DENSE: 256}, low=1)
     block_config: str | None = by_model(
-        "layers of each dense block", {"indrnn_dense": "8,6,4"}, parse=parse_sizes
+        "layers of each dense block", {DENSE: "8,6,4"}, parse=parse_sizes
     )
     embed_size: int = by_model(
         "width of the embedding; 0: symbols are one-hot", of(INDRNN, 600), others=0, low=0
@@ -147,7 +121,7 @@ class LanguageOptions(ModelOptions):
     )
     p_drop: float | None = by_model(
         "P(an entry between layers is dropped, at all steps)",
-        {"indrnn_plain": 0.25, "indrnn_residual": 0.45, "indrnn_dense": 0.5},
+        {PLAIN: 0.25, RESIDUAL: 0.45, DENSE: 0.5},
         others=0.0,
         low=0,
         high=BELOW_1,
@@ -156,16 +130,12 @@ class LanguageOptions(ModelOptions):
     # ---- IndRNN --------------------------------------------------------------------------------
     p_drop_last: float | None = by_model(
         "P(an entry after the last layer is dropped)",
-        {"indrnn_plain": 0.0, "indrnn_residual": 0.0},
+        {PLAIN: 0.0, RESIDUAL: 0.0},
         low=0,
         high=BELOW_1,
     )
-    p_drop_inner: float | None = by_model(
-        "P(drop) after a dense layer's first part", {"indrnn_dense": 0.1}, low=0, high=BELOW_1
-    )
-    p_drop_transition: float | None = by_model(
-        "P(drop) after a dense transition", {"indrnn_dense": 0.4}, low=0, high=BELOW_1
-    )
+    p_drop_inner: float | None = dense_drop("after a dense layer's first part", 0.1)
+    p_drop_transition: float | None = dense_drop("after a dense transition", 0.4)
     bn: str | None = by_model(
         "batch norm before or after the recurrence",
         of(INDRNN, "before"),
@@ -241,6 +211,7 @@ class LanguageOptions(ModelOptions):
     optimizer: str = option("adam", "the optimiser", choices=("adam", "rmsprop", "sgd"))
     momentum: float | None = default("of rmsprop and sgd", 0.0, low=0, high=BELOW_1)
     lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=2e-3, above=0)
+    u_lr: float | None = by_model("factor on u's learning rate", of(INDRNN, 1.0), above=0)
     clip_norm: float = by_model(
         "bound on the norm of all gradients together; 0: none", of(INDRNN, 0.0), others=1.0, low=0
     )
@@ -291,26 +262,12 @@ class LanguageOptions(ModelOptions):
 
     def derived(self) -> Mapping[str, Any]:
         values = dict(super().derived())
-        names = [field.name for field in dataclasses.fields(self)]
-        given = {name: getattr(self, name) for name in names}
-        known = {name: values.get(name) if x is None else x for name, x in given.items()}
-        state = SimpleNamespace(**known)
-        for name, need in NEEDS.items():
-            if not CONDITIONS[need](state):
-                values[name] = None
-        if not state.patience:
-            values["epochs"] = EPOCHS
-        return values
+        patience = values["patience"] if self.patience is None else self.patience
+        return values if patience else values | {"epochs": EPOCHS}
 
     def check(self) -> None:
         super().check()
-        for name, need in NEEDS.items():
-            value = getattr(self, name)
-            if value is not None and not CONDITIONS[need](self):
-                raise OptionError(
-                    f"--{name} is {value}, but changes nothing without {need}; give both, or drop "
-                    "it"
-                )
+        check_min_lr(self)
         if self.model in INDRNN and not self.embed_size:
             raise OptionError(
                 f"--embed_size 0 came with --model {self.model}, whose head is as wide "
@@ -325,10 +282,6 @@ class LanguageOptions(ModelOptions):
             raise OptionError(
                 f"--tied came with --embed_size {self.embed_size} and --hidden_size "
                 f"{self.hidden_size}, which then share a table; make them equal"
-            )
-        if self.min_lr is not None and self.min_lr > self.lr:
-            raise OptionError(
-                f"--min_lr {self.min_lr:g} came with --lr {self.lr:g}, expected at most that"
             )
         if self.zoneout_masks == "shared" and not (self.zoneout_h and self.zoneout_c):
             raise OptionError(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,26 +24,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnseq.backend import to_device
-from nnseq.best import Best
+from nnseq.best import Best, BestWeights
 from nnseq.data.batches import Batches, TextBatch
 from nnseq.data.chunks import Chunks
 from nnseq.data.corpus import EOS, Corpus, text_of
-from nnseq.data.made_up import write_made_up
 from nnseq.data.prefetch import Prefetch
 from nnseq.data.streams import Streams, Variable, windows
 from nnseq.dynamic_evaluation import dynamic_evaluation, gradient_rms, grid
-from nnseq.language_models import build_model, build_optimizer, build_plateau
+from nnseq.language_models import build_model
 from nnseq.language_options import LanguageOptions
 from nnseq.models import detach
 from nnseq.nn import norm_stabilizer, weight_noise
 from nnseq.ops.losses import cross_entropy
 from nnseq.options import OptionError
 from nnseq.plots import Panel, draw
+from nnseq.recipe import build_optimizer, build_plateau
+from nnseq.run_files import read_files
 from nnseq.sampling import sample
-from nnseq.task import BestWeights, Task, streams
+from nnseq.task import Task, streams
 from nnseq.tensor import Tensor, no_grad
-
-MADE_UP_SEED = 4
 
 
 class Text(NamedTuple):
@@ -148,10 +146,7 @@ class LanguageTask(Task):
         return None if self.batches is None else self.batches.epoch
 
     def best_weights(self) -> BestWeights | None:
-        best = self.best
-        if best.weights is None or best.metric is None:
-            return None
-        return BestWeights(best.step, best.metric, best.weights)
+        return self.best.snapshot()
 
     def close(self) -> None:
         if self.batches is not None:
@@ -297,19 +292,8 @@ def read(o: Any, text: Text) -> tuple[Corpus | None, str]:
         OptionError: no `--data` although one is needed.
         DataError: files that are missing or wrong.
     """
-    if o.data is not None:
-        corpus = text.read(Path(o.data))
-        return corpus, ", ".join(corpus.files)
-    if o.smoke:
-        with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
-            write_made_up(text.source, folder, np.random.default_rng(MADE_UP_SEED))
-            return text.read(Path(folder)), f"made-up files in the format of {text.name}"
-    if o.max_steps == 0 and not o.resume and not o.eval:
-        return None, ""
-    raise OptionError(
-        f"--data: nothing came, expected the folder with {text.files}; get them by "
-        f"`python -m nnseq.data fetch {text.source}`, or try --smoke"
-    )
+    corpus, made_up = read_files(o, text.source, text.read, name=text.name, files=text.files)
+    return corpus, made_up or ("" if corpus is None else ", ".join(corpus.files))
 
 
 def build_batches(o: Any, ids: np.ndarray, rng: np.random.Generator) -> Batches:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnseq.best import BestWeights
 from nnseq.nn.module import Module
 from nnseq.optim.optimizer import Optimizer
 from nnseq.tensor import Tensor
@@ -43,20 +44,6 @@ class Position:
     seconds: float = 0.0
     waited: float = 0.0
     has_extra_line: bool = False
-
-
-class BestWeights(NamedTuple):
-    """The model at the evaluation that was best so far.
-
-    Attributes:
-        step: after which it was.
-        metric: what it had there; lower is better.
-        state: the model's state_dict.
-    """
-
-    step: int
-    metric: float
-    state: Mapping[str, Any]
 
 
 class Task(ABC):

@@ -1,4 +1,4 @@
-"""The one training loop, and what surrounds it: folder, checkpoints, signals, summary.
+"""The one training loop, and what surrounds it: folder, checkpoints, signals.
 
     run(experiment, options, build)    what main() of an experiment returns
       build(options) -> Task           model, optimiser, data, recipe
@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,7 +35,8 @@ from nnseq.interrupt import Interrupted, Interrupts
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
 from nnseq.progress import Progress, as_text
-from nnseq.run_folder import RunFolder, naming
+from nnseq.run_folder import RunFolder
+from nnseq.run_report import draw_curve, first_lines, summary
 from nnseq.snapshot import load_snapshot, load_weights, save_best, save_snapshot
 from nnseq.task import Position, Task
 from nnseq.tensor import no_grad
@@ -118,10 +119,10 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
         if options.eval or position.step > 0:
             metrics = evaluate(task, folder)
             if options.eval:
-                print(*_first_lines(task, options), sep="\n")
+                print(*first_lines(task, options), sep="\n")
             shown = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
             print(f"test set: {shown}", flush=True)
-        folder.write_summary(_summary(experiment, options, task, position, metrics))
+        folder.write_summary(summary(experiment, options, task, position, metrics))
 
 
 def _train(
@@ -141,10 +142,10 @@ def _train(
         with Progress(position.step, last_step(task, options)) as progress:
             fit(task, options, folder, position, interrupts, progress)
     elif position.step == 0:
-        print(*_first_lines(task, options), sep="\n", flush=True)
+        print(*first_lines(task, options), sep="\n", flush=True)
     if position.step > 0:
         _save_best(task, options, folder)  # a kill may have come between it and the checkpoint
-        _draw_curve(experiment, task, folder)
+        draw_curve(experiment, task, folder)
     return position
 
 
@@ -195,7 +196,7 @@ def fit(
         position.seconds = time.perf_counter() - started
         position.waited = waited_before + task.waited
         if is_first:  # only now is it known which kernels run
-            progress.lines(_first_lines(task, options))
+            progress.lines(first_lines(task, options))
             is_first = False
         on_grid = position.step == 1 or position.step % options.log_every == 0
         is_last = _is_over(task, options, position)
@@ -351,49 +352,3 @@ def settings(options: Options) -> Iterator[None]:
     kernels = nullcontext() if options.kernels == "auto" else backend.use_kernels(options.kernels)
     with machine.limited_threads(count), kernels:
         yield
-
-
-def _first_lines(task: Task, options: Options) -> list[str]:
-    ran = ", ".join(f"{op}: {name}" for op, name in backend.report().items())
-    data = f"{task.data_note}  |  " if task.data_note else ""
-    return [
-        f"{data}kernels: {ran or 'none has run'}  |  "
-        f"device {options.device}, {options.threads} threads, "
-        f"{options.dtype}, {task.model.num_parameters():,} parameters  ->  {options.out}",
-        *task.describe(),
-    ]
-
-
-def _waiting(task: Task, position: Position) -> dict[str, Any]:
-    """What summary.json says of files: which, and the share of the time that steps waited."""
-    if not task.data_note:
-        return {}
-    share = position.waited / position.seconds if position.seconds else 0.0
-    return {"data": task.data_note, "data_wait": round(share, 5)}
-
-
-def _draw_curve(experiment: str, task: Task, folder: RunFolder) -> None:
-    from nnseq.plots import learning_curve
-
-    rows = folder.rows()
-    steps, losses = [row["step"] for row in rows], [row["loss"] for row in rows]
-    with naming(folder.curve):
-        learning_curve(folder.curve, steps, losses, title=experiment, baseline=task.baseline)
-
-
-def _summary(
-    experiment: str, options: Options, task: Task, position: Position, metrics: dict[str, float]
-) -> dict[str, Any]:
-    return {
-        "experiment": experiment,
-        "options": options.as_dict(),
-        "params": task.model.num_parameters(),
-        "steps": position.step,
-        "seconds": round(position.seconds, 3),
-        **_waiting(task, position),
-        "metrics": metrics,
-        "device": options.device,
-        "kernels": backend.report(),
-        "threads": options.threads,
-        "versions": machine.versions(),
-    }

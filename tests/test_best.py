@@ -181,6 +181,22 @@ def test_a_cut_before_any_evaluation_was_good_only_lowers_lr() -> None:
     assert (best.weights, best.metric, best.step) == (None, None, 0)
 
 
+def test_a_snapshot_is_of_the_best_evaluation() -> None:
+    best = fresh()
+    assert best.snapshot() is None
+    step(best, 1)
+    best.observe(NAN, 1)
+    assert best.snapshot() is None
+    for n, metric in ((2, 3.0), (3, 2.0), (4, 2.5)):
+        step(best, n)
+        best.observe(metric, n)
+        if n == 3:
+            state = best.model.state_dict()
+    found = best.snapshot()
+    assert (found.step, found.metric) == (3, 2.0)
+    assert_same(dict(found.state), state)
+
+
 # ---- its state ---------------------------------------------------------------------------------
 
 METRICS = [3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 2.6, 1.9, 2.0, 2.0, 2.0, 2.0, 2.0]

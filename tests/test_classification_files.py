@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from nnseq.classification_files import build_examples, read
-from nnseq.classification_options import INDRNN, ClassificationOptions
+from nnseq.classification_options import ClassificationOptions
 from nnseq.data.examples import Labelled
 from nnseq.data.files import DataError
 from nnseq.data.images import Images
 from nnseq.data.made_up import write_made_up
 from nnseq.data.mnist import mnist
+from nnseq.indrnn_networks import INDRNN
 from nnseq.options import OptionError, option
 
 

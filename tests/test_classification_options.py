@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 
 from nnseq.classification_options import (
-    DENSE,
-    INDRNN,
-    PLAIN,
-    RESIDUAL,
+    CONDITIONS,
+    NEEDS,
     SMOKE,
     SMOKE_SIZES,
     ClassificationOptions,
     parse_options,
-    parse_sizes,
 )
+from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL
 from nnseq.options import OptionError, option
 
 RECIPE = ("lr", "optimizer", "weight_decay", "clip_norm", "clip_value", "patience", "epochs")
@@ -97,23 +95,14 @@ def test_what_could_change_nothing_or_is_out_of_range_is_refused(
         SomeOptions(**given)
 
 
+def test_every_condition_is_of_use() -> None:
+    assert set(NEEDS.values()) == set(CONDITIONS)
+
+
 def test_what_another_option_makes_useless_has_no_value() -> None:
     assert values(("bn_decay",), weight_decay=0.0) == [None]
     assert values(("MAG",), U_bound=0.9, init_last_u=False) == [None]
     assert values(("MAG",), U_bound=0.9) == [5.0]
-
-
-@pytest.mark.parametrize(
-    ("text", "sizes"), [("8,6,4", (8, 6, 4)), ("1", (1,)), (" 2 , 10", (2, 10))]
-)
-def test_sizes_are_read(text: str, sizes: tuple[int, ...]) -> None:
-    assert parse_sizes(text) == sizes
-
-
-@pytest.mark.parametrize("text", ["", "8,", "0,1", "-1", "1.5", "(8,6,4)"])
-def test_what_are_no_sizes_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected whole numbers above zero like 8,6,4"):
-        parse_sizes(text)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

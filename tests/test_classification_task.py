@@ -15,9 +15,10 @@ import pytest
 
 from nnseq import checkpoint
 from nnseq.classification_files import build_examples
-from nnseq.classification_options import INDRNN, ClassificationOptions
+from nnseq.classification_options import ClassificationOptions
 from nnseq.classification_task import ClassificationTask
 from nnseq.data.examples import Labelled
+from nnseq.indrnn_networks import INDRNN
 from nnseq.nn.module import Module, Parameter
 from nnseq.options import option
 from nnseq.task import Task, streams
@@ -269,21 +270,6 @@ def test_anneal_lets_lr_fall_in_a_line_and_ends_the_run_with_a_validation(tmp_pa
     assert [row["lr"] for row in found] == pytest.approx(expected, rel=1e-12)
     tree, _ = checkpoint.read(tmp_path / "checkpoint.h5")
     assert [row[0] for row in tree["state"]["task"]["validations"]] == [4, 6]
-
-
-@pytest.mark.parametrize("bn_decay", [False, True])
-def test_weight_decay_leaves_u_and_biases_alone_and_gamma_by_a_flag(bn_decay: bool) -> None:
-    from nnseq.classification_models import build_optimizer, indrnn_body
-
-    options = options_for(weight_decay=0.25, bn_decay=bn_decay, hidden_size=4, num_layers=1)
-    body = indrnn_body(options, 2, 7, np.random.default_rng(0))
-    decays = build_optimizer(options, body).weight_decays
-    by_last: dict[str, set[float]] = {}
-    for name, decay in decays.items():
-        by_last.setdefault(name.rpartition(".")[2], set()).add(decay)
-    free = {0.25} if bn_decay else {0.0}
-    expected = {"W_ih": {0.25}, "b": {0.0}, "u": {0.0}, "gamma": free, "beta": {0.0}}
-    assert by_last == expected
 
 
 # ---- runs that continue ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""nnseq.language_models: what the options make of a model and its optimiser."""
+"""nnseq.language_models: what the options make of a model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnseq.language_models import build_model, build_optimizer, build_plateau
+from nnseq.language_models import build_model
 from nnseq.language_options import LanguageOptions
 from nnseq.nn import BatchNorm, IndRNNRecurrence, Module
-from nnseq.optim import SGD, Adam, RMSProp
 
 V = 11
 SIZES: dict[str, dict[str, Any]] = {
@@ -41,43 +40,6 @@ def test_every_u_is_bounded_and_every_batch_norm_goes_by_steps(
     u = np.concatenate([x.u.data for x in modules if isinstance(x, IndRNNRecurrence)])
     assert u.min() >= 0
     assert u.max() <= max(bounds)
-
-
-@pytest.mark.parametrize("model", SIZES)
-@pytest.mark.parametrize("bn_decay", [False, True])
-def test_weight_decay_leaves_u_and_biases_alone(model: str, bn_decay: bool) -> None:
-    o = options(model, weight_decay=0.01, bn_decay=bn_decay)
-    optimizer = build_optimizer(o, build_model(o, V, np.random.default_rng(1)))
-    kinds: dict[str, set[float]] = {}
-    for name, decay in optimizer.weight_decays.items():
-        kinds.setdefault(name.rpartition(".")[2], set()).add(decay)
-    weights = {name: decays for name, decays in kinds.items() if name.startswith("W")}
-    assert weights
-    assert all(decays == {0.01} for decays in weights.values())
-    assert kinds["gamma"] == {0.01 if bn_decay else 0.0}
-    assert kinds["u"] == kinds["b"] == kinds["beta"] == {0.0}
-
-
-def test_every_optimiser_can_be_chosen() -> None:
-    for name, kind in (("adam", Adam), ("rmsprop", RMSProp), ("sgd", SGD)):
-        values = {} if name == "adam" else {"momentum": 0.7}
-        o = options("srnn", optimizer=name, lr=0.3, **values)
-        optimizer = build_optimizer(o, build_model(o, V, np.random.default_rng(1)))
-        assert type(optimizer) is kind
-        assert optimizer.lr == 0.3
-        assert getattr(optimizer, "momentum", 0.7) == 0.7
-        assert set(optimizer.weight_decays.values()) == {0.0}
-
-
-def test_the_plateau_is_the_one_of_indrnns_authors_or_never_cuts() -> None:
-    """patience > int(4 / reduced + 0.5) is asked before the count goes up: the 6th cuts."""
-    plateau = build_plateau(options("indrnn_plain", lr=1.0, patience=4, min_lr=0.1))
-    cuts = [plateau.observe(1.0) for _ in range(12)]
-    assert [k for k, was_cut in enumerate(cuts) if was_cut] == [6]
-    assert plateau.lr == pytest.approx(0.2)
-    assert plateau.is_finished, "the next, after 4 more, would pass 0.1"
-    plateau = build_plateau(options("lstm", lr=1.0))
-    assert not any(plateau.observe(1.0) for _ in range(1000))
 
 
 def test_initial_weights_are_those_asked_for() -> None:

@@ -6,14 +6,13 @@ import dataclasses
 
 import pytest
 
+from nnseq.indrnn_networks import INDRNN
 from nnseq.language_options import (
     CONDITIONS,
-    INDRNN,
     NEEDS,
     RECURRENT,
     LanguageOptions,
     parse_language,
-    parse_sizes,
 )
 from nnseq.options import OptionError, short_name
 
@@ -106,12 +105,8 @@ def test_options_that_do_not_go_together_are_refused(values: dict[str, object], 
     assert "\n" not in str(refused.value)
 
 
-def test_sizes_are_numbers_with_commas() -> None:
-    assert parse_sizes("8,6,4") == (8, 6, 4)
+def test_the_layers_of_dense_blocks_are_numbers_with_commas() -> None:
     assert LanguageOptions(model="indrnn_dense", block_config="3, 1").blocks == (3, 1)
-    for text in ("", "8,", "8;6", "-1", "0", "a"):
-        with pytest.raises(ValueError, match="whole numbers above zero"):
-            parse_sizes(text)
 
 
 @pytest.mark.parametrize("model", [*INDRNN, *RECURRENT])

@@ -327,6 +327,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "MAG": (PLAIN, 1.1),
     "act": (PLAIN, "tanh"),
     "U_bound": (PLAIN, 0.5),
+    "u_lr": (PLAIN, 0.1),
     "small_norm_init": (PLAIN, True),
     "zoneout_h": ({}, 0.5),
     "zoneout_c": ({}, 0.5),

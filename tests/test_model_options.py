@@ -1,12 +1,13 @@
-"""nnseq.model_options: defaults by --model, and options that a model does not have."""
+"""nnseq.model_options: defaults by --model, and options that a model does not have or need."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 
-from nnseq.model_options import ModelOptions, by_model
+from nnseq.model_options import ModelOptions, by_model, default, of, parse_sizes
 from nnseq.options import OptionError, option, parse, short_name
 
 PRESETS = {"paper": {"width": 7, "curriculum": False}}
@@ -85,3 +86,89 @@ def test_help_says_which_default_is_whose(capsys: pytest.CaptureFixture[str]) ->
     text = " ".join(capsys.readouterr().out.split())
     assert "learning rate (default: 0.5 of wide; else 0.125)" in text
     assert "of a gate (default: 0.0 of gated; 1.0 of deep)" in text
+
+
+# ---- what an option needs ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Needy(ModelOptions):
+    """A noise that may be cut, by a factor, which in turn may decay; and a seed of the noise."""
+
+    model: str = option("wide", "the model", choices=("wide", "deep"))
+    noise: float | None = by_model("std of noise", {"wide": 0.5}, low=0)
+    cut: int | None = default("steps between cuts; 0: none", 3, low=0)
+    factor: float | None = default("of a cut", 0.25, above=0)
+    decay: float | None = by_model("of the factor", of(("wide", "deep"), 0.5), above=0)
+    conditions: ClassVar = {
+        "--noise above 0": lambda o: o.noise,
+        "--cut above 0": lambda o: o.cut,
+        "--factor other than 1": lambda o: o.factor not in (None, 1.0),
+    }
+    needs: ClassVar = {
+        "cut": "--noise above 0",
+        "factor": "--cut above 0",
+        "decay": "--factor other than 1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (0.5, 3, 0.25, 0.5)),
+        ({"factor": 1.0}, (0.5, 3, 1.0, None)),
+        ({"cut": 0}, (0.5, 0, None, None)),
+        ({"noise": 0.0}, (0.0, None, None, None)),
+        ({"model": "deep"}, (None, None, None, None)),
+        ({"cut": 1, "factor": 3.0, "decay": 2.0}, (0.5, 1, 3.0, 2.0)),
+    ],
+)
+def test_what_would_change_nothing_is_none_and_so_is_what_hangs_on_it(
+    given: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    options = Needy(**given)
+    assert (options.noise, options.cut, options.factor, options.decay) == expected
+    assert Needy(**asdict(options)) == options
+    assert "cut" in short_name(replace(Needy(), cut=1))
+    assert short_name(Needy(model="deep")) == "model-deep"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"noise": 0.0, "cut": 2}, "--cut is 2, but changes nothing without --noise above 0; give"),
+        ({"model": "deep", "cut": 0}, "--cut is 0, but changes nothing without --noise above 0"),
+        ({"cut": 0, "factor": 0.5}, "--factor is 0.5, but changes nothing without --cut above 0"),
+        ({"factor": 1.0, "decay": 0.5}, "--decay is 0.5, but .* without --factor other than 1; "),
+        ({"noise": 0.0, "decay": 0.5}, "--decay is 0.5, but .*; give both, or drop it"),
+        ({"model": "deep", "noise": 1.0}, "--noise came with --model deep, which has no noise"),
+    ],
+)
+def test_an_option_without_what_it_needs_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said) as refused:
+        Needy(**given)
+    assert "\n" not in str(refused.value)
+
+
+def test_help_has_the_default_that_needs_something(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("needy", Needy, ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "of a cut (default: 0.25)" in text
+    assert "of the factor (default: 0.5 of wide, deep)" in text
+
+
+# ---- sizes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"), [("8,6,4", (8, 6, 4)), ("1", (1,)), (" 2 , 10", (2, 10))]
+)
+def test_sizes_are_read(text: str, sizes: tuple[int, ...]) -> None:
+    assert parse_sizes(text) == sizes
+
+
+@pytest.mark.parametrize("text", ["", "8,", "8;6", "0", "0,1", "-1", "1.5", "a", "(8,6,4)"])
+def test_what_are_no_sizes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected whole numbers above zero like 8,6,4"):
+        parse_sizes(text)

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
-from nnseq.best import Best
+from nnseq.best import Best, BestWeights
 from nnseq.data.files import data_error
 from nnseq.optim import Plateau
 from nnseq.options import Options, parse
 from nnseq.run_folder import RunFolder
 from nnseq.snapshot import save_best
-from nnseq.task import BestWeights, Position
+from nnseq.task import Position
 from nnseq.tensor import Tensor
 from nnseq.train import evaluate, fit
 from tests.line_task import Line, LineOptions, one_line, options_for, result, rows, train
@@ -47,10 +47,7 @@ class Scored(Line):
         return {"lr": self.optimizer.lr}
 
     def best_weights(self) -> BestWeights | None:
-        best = self.best
-        if best.weights is None or best.metric is None:
-            return None
-        return BestWeights(best.step, best.metric, best.weights)
+        return self.best.snapshot()
 
     def leave(self, folder: Path) -> None:
         weights = self.model.state_dict()

@@ -16,6 +16,8 @@ from nnseq.data.batches import ArrayBatch, Batches, check_count
 from nnseq.data.prefetch import Prefetch
 from nnseq.data.shuffled import Shuffled
 
+# look(indices (B,), rng) -> x (T, B, D), floats, in a new array (nnseq.data.batches); T may differ
+# from call to call.
 Look = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -24,7 +26,7 @@ class Labelled(NamedTuple):
 
     Attributes:
         labels: (N,) int64 classes.
-        look: look(indices (B,), rng) -> x (T, B, D), floats; T may differ from call to call.
+        look: what the network sees of some of them.
     """
 
     labels: np.ndarray

@@ -20,7 +20,8 @@ class Shuffled(SeededBatches):
         B: examples of a batch.
         rng: a generator for these batches alone.
         make: make(indices, rng) returns the batch of the examples numbered indices (B,) int64, a
-            NamedTuple of arrays; what it draws (crops, rotations) it draws from rng.
+            NamedTuple of arrays, which are new (nnseq.data.batches); what it draws (crops,
+            rotations) it draws from rng.
         drop_last: leaves out the last size % B examples of an epoch, others each time; otherwise
             they are a smaller batch.
 

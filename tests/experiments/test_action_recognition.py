@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
-from nnseq.classification_options import DENSE, PLAIN, RESIDUAL
 from nnseq.data.made_up import write_made_up
 from nnseq.data.ntu import read_ntu
-from nnseq.data.ntu_features import line_distances
+from nnseq.data.ntu_features import LI_LINES, LINES, line_distances
+from nnseq.indrnn_networks import DENSE, PLAIN, RESIDUAL
 from nnseq.options import Options
 from tests.language_runs import bits, remains, run_main, script
 
@@ -223,6 +223,7 @@ BESIDE: list[tuple[list[object], list[object]]] = [
     (["--weight_decay", 0.5, "--small_norm_init"], ["--bn_decay"]),
     (["--lr", 0.5], ["--no_constrain_u"]),
     (["--valid_crops", 2], ["--valid_crops", 3]),
+    (["--geometric"], ["--lines", "authors"]),
     (["--eval_every", 1], ["--eval_every", 3]),
     (["--max_steps", 12], ["--epochs", 1]),
     *(
@@ -284,6 +285,8 @@ def test_no_option_was_forgotten() -> None:
         (["--time_diff"], 2, "--time_diff came with --model indrnn_plain, which has no time_diff"),
         (["--num_blocks", "3"], 2, "--num_blocks came with --model indrnn_plain"),
         (["--permute"], 2, "--permute: no such flag"),
+        (["--lines", "authors"], 2, "--lines is authors, but changes nothing without --geometric"),
+        (["--geometric", "--lines", "own"], 2, "--lines: invalid choice: 'own'"),
         (["--benchmark", "cross_setup"], 2, "invalid choice: 'cross_setup'"),
         (["--U_bound", "0.5"], 2, "--MAG or --U_bound: "),
         ([], 2, "`python -m nnseq.data fetch ntu`"),
@@ -330,6 +333,20 @@ def test_a_crop_is_joints_and_beside_them_their_distances_from_lines(folder: Pat
     assert (geometric[..., :150] == plain).all()
     assert (geometric[..., 150:] == line_distances(plain)).all()
     assert plain.dtype == geometric.dtype == np.float32
+
+
+def test_the_lines_are_alike_on_both_sides_or_those_of_the_authors(folder: Path) -> None:
+    clips, indices = read_ntu(folder, "train"), np.arange(6)
+    found = {}
+    for name, lines in (("symmetric", LINES), ("authors", LI_LINES)):
+        options = SPACE["ActionOptions"](geometric=True, lines=name)
+        x = SPACE["crops_of"](clips, options)(indices, np.random.default_rng(0))
+        assert (x[..., 150:] == line_distances(x[..., :150], lines)).all()
+        found[name] = x
+    assert found["symmetric"].shape == found["authors"].shape
+    assert (found["symmetric"] != found["authors"]).any()
+    assert SPACE["ActionOptions"](geometric=True).lines == "symmetric"
+    assert SPACE["ActionOptions"]().lines is None
 
 
 def test_only_training_is_turned(folder: Path) -> None:

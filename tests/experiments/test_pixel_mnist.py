@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
-from nnseq.classification_options import DENSE, PLAIN, RESIDUAL, ClassificationOptions
+from nnseq.classification_options import ClassificationOptions
 from nnseq.data.made_up import write_made_up
 from nnseq.data.made_up_images import idx, write
 from nnseq.data.mnist import mnist
+from nnseq.indrnn_networks import DENSE, PLAIN, RESIDUAL
 from nnseq.options import Options
 from tests.language_runs import bits, remains, run_main, script
 

@@ -1,4 +1,4 @@
-"""nnseq.classification_models: every option reaches the part of the network that it belongs to."""
+"""nnseq.indrnn_networks: every option reaches the part of the network that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnseq.classification_models import NEVER, build_optimizer, build_plateau, indrnn_body
-from nnseq.classification_options import DENSE, INDRNN, PLAIN, RESIDUAL, ClassificationOptions
+from nnseq.classification_options import ClassificationOptions
+from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, indrnn_body
 from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody
 from nnseq.nn import Dropout
 from nnseq.nn.normalized_indrnn import NormalizedIndRNN
-from nnseq.optim import Adam, RMSProp
 from nnseq.options import OptionError, option
 
 T, D = 9, 3
@@ -115,38 +114,3 @@ def test_dropout_of_the_others_is_everywhere(model: str) -> None:
 @pytest.mark.parametrize("model", INDRNN)
 def test_batch_norm_is_on_the_side_that_was_asked_for(model: str, bn: str) -> None:
     assert {part.place for part in recurrences(body(model, bn=bn))} == {bn}
-
-
-def test_the_optimiser_is_that_of_the_options() -> None:
-    network = body(PLAIN)
-    adam = build_optimizer(SomeOptions(lr=0.1), network)
-    assert isinstance(adam, Adam)
-    assert adam.lr == 0.1
-    rmsprop = build_optimizer(SomeOptions(model="lstm"), network)
-    assert isinstance(rmsprop, RMSProp)
-    assert rmsprop.rho == 0.5
-    assert set(rmsprop.weight_decays.values()) == {0.0}
-
-
-def test_u_may_have_a_learning_rate_of_its_own() -> None:
-    network = body(PLAIN)
-    for factor in (1.0, 0.25):
-        factors = build_optimizer(SomeOptions(u_lr=factor), network).lr_factors
-        of_u = {name: x for name, x in factors.items() if name.endswith(".u")}
-        assert list(of_u.values()) == [factor, factor]
-        assert {factors[name] for name in factors.keys() - of_u.keys()} == {1.0}
-
-
-def test_the_schedule_is_the_authors_or_none() -> None:
-    plateau = build_plateau(SomeOptions(patience=4, lr=1.0, lr_factor=0.5, min_lr=0.3))
-    assert plateau.observe(0.5) is False
-    lrs = []
-    while not plateau.is_finished:
-        plateau.observe(0.5)
-        lrs.append(plateau.lr)
-    # The cut is at the (4 + 2)th evaluation without progress, as in their programs, the end at the
-    # (⌊4 / 2 + 1/2⌋ + 2)th after it.
-    assert lrs == [1.0] * 5 + [0.5] + [0.5] * 4
-    never = build_plateau(SomeOptions(patience=0))
-    assert not any(never.observe(1.0) for _ in range(500))
-    assert never.patience == NEVER

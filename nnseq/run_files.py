@@ -1,0 +1,51 @@
+"""Which files a run reads: those of --data, made-up ones for --smoke, or none."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nnseq.data.made_up import write_made_up
+from nnseq.options import OptionError
+
+R = TypeVar("R")
+
+MADE_UP_SEED = 4
+
+
+def read_files(
+    o: Any, source: str, reader: Callable[[Path], R], *, name: str, files: str
+) -> tuple[R | None, str]:
+    """What a reader makes of the files of the options.
+
+    Args:
+        o: data, smoke, max_steps, resume, eval, out.
+        source: the set, as `python -m nnseq.data fetch` and made-up files have it.
+        reader: reader(folder).
+        name: of the set, as a sentence has it.
+        files: what the folder must hold, as a message says it.
+
+    Returns:
+        What reader returned, and "", or that the files are made up. (None, "") where nothing is
+        read: `--max_steps 0` without `--data`.
+
+    Raises:
+        OptionError: no `--data` although it is needed.
+        DataError: files that are missing or wrong.
+    """
+    if o.data is not None:
+        return reader(Path(o.data)), ""
+    if o.smoke:
+        with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
+            write_made_up(source, folder, np.random.default_rng(MADE_UP_SEED))
+            return reader(Path(folder)), f"made-up files in the format of {name}"
+    if o.max_steps == 0 and not o.resume and not o.eval:
+        return None, ""
+    raise OptionError(
+        f"--data: nothing came, expected the folder with {files}; get them by "
+        f"`python -m nnseq.data fetch {source}`, or try --smoke"
+    )
