@@ -3,7 +3,7 @@
     python -m nnseq.data convert_ntu SKELETON_FOLDER DIR --benchmark cross_subject
     python experiments/action_recognition.py --data DIR --preset indrnn_plain6
     python experiments/action_recognition.py --data DIR --preset indrnn_dense \\
-        --geometric --lines authors --time_diff --random_len --test_crops 40
+        --geometric --lines authors --time_diff --random_len --test_crops 40 --patience 150
 
 A clip of any length is shown as --seq_len of its frames, chosen at random (nnseq.data.ntu_crops):
 others each time in training. A part of the training clips, drawn at random, chooses the best

@@ -8,7 +8,8 @@ digits are shown in one random order of their pixels, which is saved with the pa
 the training images, drawn at random, chooses the best weights, which then classify the test images.
 
 The IndRNN presets are networks and recipes of the program of Li, Li, Cook, Gao 2019, "Deep
-independently recurrent neural network (IndRNN)", arXiv:1910.06251. The others follow the program of
+independently recurrent neural network (IndRNN)", arXiv:1910.06251, but for the pixels: here in
+[0, 1] for all networks, there in [-1, 1), with black at -1. The others follow the program of
 Krueger et al. 2017, "Zoneout", arXiv:1606.01305, built on that of Cooijmans et al. 2017, "Recurrent
 batch normalization", arXiv:1603.09025, but for their initial weights, and for the order: theirs was
 drawn with replacement, so that more than a third of the pixels never came. --initial_noise is the
@@ -44,6 +45,7 @@ from nnseq.train import run
 T = SIDE * SIDE
 NONE = {"lstm": 0.0, "lstm_rbn": 0.0}
 UNITS = {"indrnn_plain": 128, "indrnn_residual": 128, "lstm": 100, "lstm_rbn": 100}
+RBN_MOMENTUM = 0.01  # of the running statistics, in the program of the zoneout authors
 RECIPE = {"permute": True, "batch_size": 100, "epochs": 100, "valid_share": 1 / 6}
 ZONEOUT = {"zoneout_h": 0.15, "zoneout_c": 0.15, **RECIPE}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -130,7 +132,8 @@ def build_classifier(options: PixelOptions, rng: np.random.Generator) -> Sequenc
         return SequenceClassifier(indrnn_body(o, 1, T, rng), NUM_CLASSES, rng=rng)
     own = {"rng": rng, "dtype": np.dtype(o.dtype), "output": "last", "learn_states": True}
     own |= {"zoneout_h": o.zoneout_h, "zoneout_c": o.zoneout_c}
-    rnn: Any = partial(BatchNormLSTM, num_steps=T, initial_noise=o.initial_noise)
+    of_rbn = {"num_steps": T, "momentum": RBN_MOMENTUM, "initial_noise": o.initial_noise}
+    rnn: Any = partial(BatchNormLSTM, **of_rbn)
     rnn = (LSTM if o.model == "lstm" else rnn)(1, o.hidden_size, **own)
     return SequenceClassifier(RecurrentBody(rnn), NUM_CLASSES, rng=rng, readout_init=GLOROT)
 

@@ -11,11 +11,13 @@ default the best of the grid in their log; nnseq/dynamic_evaluation.py says what
 
 The LSTMs have the options of the script of Krueger et al. 2017, arXiv:1606.01305v4: one layer of
 256 units, streams in windows of 35 words, the norm clipped at 10. Words are embedded in 256
-dimensions, where the script has one-hot vectors of 10,000. Its --z_prob_... are chances to UPDATE;
---zoneout_c and --zoneout_h are chances to keep the old value. And the state is set to zero at one
-window in fifty: evaluation begins there, and a model that was nowhere near it since its first step
-does not know it (`--preset lstm --hidden_size 128 --embed_size 128` after 400 steps, on the first
-400 lines of valid: perplexity 497, but 1,645 with --reset_every 0).
+dimensions, where the script has one-hot vectors of 10,000; W_hh starts orthogonal, where the script
+has uniform weights of a width that it leaves open; a gradient is clipped, there Adam's step. Its
+--z_prob_... are chances to UPDATE; --zoneout_c and --zoneout_h are chances to keep the old value.
+And the state is set to zero at one window in fifty: evaluation begins there, and a model that was
+nowhere near it since its first step does not know it (`--preset lstm --hidden_size 128 --embed_size
+128` after 400 steps, on the first 400 lines of valid: perplexity 497, but 1,645 with --reset_every
+0).
 """
 
 from __future__ import annotations

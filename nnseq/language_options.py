@@ -314,7 +314,7 @@ def parse_language(
         SystemExit: 0 after `--help`, 2 after a usage error.
     """
     given: dict[str, Any] = {"presets": presets, "published": published}
-    options = parse(experiment, LanguageOptions, argv, description, **given)
+    options = parse(experiment, LanguageOptions, argv, description, smoke=SMOKE, **given)
     if not options.smoke:
         return options
     smoke = SMOKE | SMOKE_SIZES[options.model]

@@ -97,6 +97,8 @@ class LanguageTask(Task):
                 raise OptionError(
                     f"--seq_len, --batch_size or --eval_batch_size: {error}"
                 ) from None
+            if o.dynamic_eval:
+                check_dynamic(o, self.corpus)
             self.steps_per_epoch = self.batches.steps_per_epoch
         self.measure = "ppl" if text.is_of_words else "bpc"
 
@@ -205,9 +207,12 @@ class LanguageTask(Task):
         rms = gradient_rms(self.model, windows(corpus.train, o.batch_size, T), clip_value=clip)
         lr, decay = o.dynamic_lr, o.dynamic_decay
         if o.dynamic_grid:
-            point = grid(
-                self.model, lambda: windows(corpus.valid, 1, T), rms, T=T, clip_value=clip
-            ).best
+            try:
+                point = grid(
+                    self.model, lambda: windows(corpus.valid, 1, T), rms, T=T, clip_value=clip
+                ).best
+            except ValueError as error:
+                raise OptionError(f"--dynamic_grid: {error}") from None
             lr, decay = point.lr, point.decay
             print(f"dynamic evaluation: --dynamic_lr {lr:g} --dynamic_decay {decay:g} are best")
         found = {}
@@ -216,6 +221,10 @@ class LanguageTask(Task):
             found[part] = dynamic_evaluation(
                 self.model, text, rms, lr=lr, decay=decay, clip_value=clip
             )
+            if not math.isfinite(found[part]):
+                raise OptionError(
+                    f"--dynamic_lr {lr:g}: the parameters diverged on {part}; lower it"
+                )
         return found
 
     def leave(self, folder: Path) -> None:
@@ -294,6 +303,15 @@ def read(o: Any, text: Text) -> tuple[Corpus | None, str]:
     """
     corpus, made_up = read_files(o, text.source, text.read, name=text.name, files=text.files)
     return corpus, made_up or ("" if corpus is None else ", ".join(corpus.files))
+
+
+def check_dynamic(o: Any, corpus: Corpus) -> None:
+    """Refuses, before anything is trained, a --dynamic_len for which a text is too short."""
+    try:
+        for ids, B in ((corpus.train, o.batch_size), (corpus.valid, 1), (corpus.test, 1)):
+            windows(ids, B, o.dynamic_len)
+    except ValueError as error:
+        raise OptionError(f"--dynamic_len {o.dynamic_len} or --batch_size: {error}") from None
 
 
 def build_batches(o: Any, ids: np.ndarray, rng: np.random.Generator) -> Batches:

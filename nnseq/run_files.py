@@ -47,5 +47,5 @@ def read_files(
         return None, ""
     raise OptionError(
         f"--data: nothing came, expected the folder with {files}; get them by "
-        f"`python -m nnseq.data fetch {source}`, or try --smoke"
+        f"`python -m nnseq.data fetch {source}` and name their folder, or try --smoke"
     )

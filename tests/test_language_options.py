@@ -122,3 +122,4 @@ def test_smoke_makes_every_model_small_and_explicit_flags_win(model: str) -> Non
     assert (smoke.hidden_size or 0) <= 24
     assert (smoke.growth_rate or 0) <= 4
     assert smoke.embed_size <= 24
+    assert parsed("--smoke", "--temperature", "0.5").temperature == 0.5, "it makes a sample"

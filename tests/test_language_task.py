@@ -147,6 +147,28 @@ def test_dynamic_evaluation_is_reported_beside_the_static_one(folder: Path) -> N
     task.close()
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"dynamic_lr": 1e38}, "--dynamic_lr 1e+38: the parameters diverged on valid; lower it"),
+        (
+            {"dynamic_grid": True},
+            "--dynamic_grid: grid: the parameters diverged at all of 2 points",
+        ),
+    ],
+)
+def test_a_dynamic_evaluation_that_diverges_is_told_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], said: str
+) -> None:
+    few = partial(grid, lrs=(1e37, 1e38), decays=(0.001,))
+    monkeypatch.setattr("nnseq.language_task.grid", few)
+    task = build(folder, WORDS, batching="streams", dynamic_eval=True, **values)
+    with pytest.raises(OptionError, match=r"\A[^\n]*\Z") as refused:
+        task.evaluate()
+    assert said in str(refused.value)
+    task.close()
+
+
 # ---- the loss ------------------------------------------------------------------------------------
 
 
@@ -420,6 +442,11 @@ def test_without_text_the_model_has_the_size_of_the_real_vocabulary(folder: Path
         ({"data": "/nowhere"}, DataError, "/nowhere"),
         ({"batch_size": 10**6}, OptionError, "lower B or T, or give a longer text"),
         ({"eval_batch_size": 10**6}, OptionError, "--eval_batch_size: windows: ids has N = "),
+        (
+            {"dynamic_eval": True, "dynamic_len": 10**4},
+            OptionError,
+            "--dynamic_len 10000 or --batch_size: windows: ids has N = ",
+        ),
     ],
 )
 def test_text_that_is_missing_or_too_short_is_refused(

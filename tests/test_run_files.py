@@ -47,5 +47,5 @@ def test_only_a_model_that_is_built_and_no_more_needs_no_files(extra: dict[str, 
         read(max_steps=0 if extra else None, **extra)
     assert str(refused.value) == (
         "--data: nothing came, expected the folder with the file text8; get them by "
-        "`python -m nnseq.data fetch text8`, or try --smoke"
+        "`python -m nnseq.data fetch text8` and name their folder, or try --smoke"
     )

@@ -116,6 +116,15 @@ def test_the_lstm_presets_have_the_recipe_of_the_zoneout_program() -> None:
         assert int(60_000 * (1 - options.valid_share) + 1e-9) == 50_000
 
 
+def test_recurrent_batch_norm_has_the_numbers_of_the_zoneout_program() -> None:
+    options = SPACE["PixelOptions"](model="lstm_rbn", hidden_size=3)
+    network = SPACE["build_classifier"](options, np.random.default_rng(0))
+    (direction,) = (m for _, m in network.named_modules() if hasattr(m, "running_mean"))
+    assert (direction.momentum, direction.eps, direction.num_steps) == (0.01, 1e-5, 784)
+    assert (direction.gamma_x.data == np.float32(0.1)).all()
+    assert direction.b.data.tolist() == [0.0] * 3 + [1.0] * 3 + [0.0] * 6
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
     sizes = SIZES[PRESETS[preset]["model"]]
