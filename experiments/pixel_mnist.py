@@ -8,12 +8,10 @@ digits are shown in one random order of their pixels, which is saved with the pa
 the training images, drawn at random, chooses the best weights, which then classify the test images.
 
 The IndRNN presets are networks and recipes of the program of Li, Li, Cook, Gao 2019, "Deep
-independently recurrent neural network (IndRNN)", arXiv:1910.06251, but for the pixels: here in
-[0, 1] for all networks, there in [-1, 1), with black at -1. The others follow the program of
+independently recurrent neural network (IndRNN)", arXiv:1910.06251. The others follow the program of
 Krueger et al. 2017, "Zoneout", arXiv:1606.01305, built on that of Cooijmans et al. 2017, "Recurrent
-batch normalization", arXiv:1603.09025, but for their initial weights, and for the order: theirs was
-drawn with replacement, so that more than a third of the pixels never came. --initial_noise is the
-latter's remedy against pixels that are black in every digit.
+batch normalization", arXiv:1603.09025, but for initial weights and order: theirs was drawn with
+replacement. --initial_noise is the latter's remedy against pixels that are black in every digit.
 """
 
 from __future__ import annotations
@@ -57,6 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "zoneout_lstm": {"model": "lstm", **ZONEOUT},
     "zoneout_lstm_rbn": {"model": "lstm_rbn", **ZONEOUT},
 }
+RANGES = ("signed", "unit")
 LI = "Li et al. 2019, table 2 (their log)"
 PUBLISHED = {
     "indrnn_plain6": f"accuracy 0.990 (0.9904), --permute 0.960 (0.9564): {LI}",
@@ -77,6 +76,7 @@ class PixelOptions(ClassificationOptions):
     permute: bool = option(False, "one random order of the pixels for all digits", negatable=True)
     bn_decay: bool | None = by_model("decay gamma of BN too", of(INDRNN, True), negatable=True)
     hidden_size: int | None = by_model("units of a layer", UNITS, low=1)
+    pixels: str = by_model("[-1, 1) or [0, 1]", of(INDRNN, "signed"), others="unit", choices=RANGES)
     zoneout_h: float | None = by_model("P(h keeps its old value)", NONE, low=0, high=1)
     zoneout_c: float | None = by_model("P(c keeps its old value)", NONE, low=0, high=1)
     initial_noise: float | None = by_model("std of noise on h_0", {"lstm_rbn": 0.1}, low=0)
@@ -111,16 +111,16 @@ class PixelTask(ClassificationTask):
         found, note = read(options, "mnist", mnist)
         examples = None
         if found is not None:
-            train, test = (labelled(images, options.dtype) for images in found)
+            train, test = (labelled(images, options) for images in found)
             examples = build_examples(options, train, test, of_examples)
         super().__init__(options, network, examples, note, masks)
 
 
-def labelled(images: Images, dtype: str) -> Labelled:
-    """The images as sequences of their pixels in [0, 1]."""
+def labelled(images: Images, o: PixelOptions) -> Labelled:
+    """The images as sequences of their pixels."""
 
     def look(indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return pixel_sequences(images.images[indices], dtype=dtype)
+        return pixel_sequences(images.images[indices], o.dtype, signed=o.pixels == "signed")
 
     return Labelled(images.labels.astype(np.int64), look)
 

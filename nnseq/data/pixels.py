@@ -10,19 +10,25 @@ from numpy.typing import DTypeLike
 WHITE = 255  # the largest pixel, which becomes 1
 
 
-def pixel_sequences(images: np.ndarray, dtype: DTypeLike = np.float32) -> np.ndarray:
+def pixel_sequences(
+    images: np.ndarray, dtype: DTypeLike = np.float32, *, signed: bool = False
+) -> np.ndarray:
     """Lays images out as sequences of pixels, row by row.
 
-        x[t, b, c] = images[b, c, t // W, t % W] / 255                                       (1)
+        x[t, b, c] = p / 255,   p = images[b, c, t // W, t % W]                              (1)
+        x[t, b, c] = p / 128 - 1                                               where signed   (2)
+
+    (2) is what the program of Li et al. 2019, arXiv:1910.06251, does.
 
     Another order of the steps is the network's (nnseq.nn.Permutation), with which it is saved.
 
     Args:
         images: (B, H, W) or (B, C, H, W), uint8.
         dtype: float32 or float64.
+        signed: (2), in place of (1).
 
     Returns:
-        (T, B, C) in [0, 1], new; T = H·W, and C = 1 for grey images.
+        (T, B, C) in [0, 1], or in [-1, 1), new; T = H·W, and C = 1 for grey images.
 
     Raises:
         TypeError: images that are not uint8.
@@ -38,5 +44,8 @@ def pixel_sequences(images: np.ndarray, dtype: DTypeLike = np.float32) -> np.nda
     T = math.prod(images.shape[-2:])
     pixels = images.reshape(B, C, T)
     dtype = np.dtype(dtype)
-    x: np.ndarray = np.divide(pixels.transpose(2, 0, 1), dtype.type(WHITE), dtype=dtype, order="C")
+    scale = dtype.type(128 if signed else WHITE)
+    x: np.ndarray = np.divide(pixels.transpose(2, 0, 1), scale, dtype=dtype, order="C")
+    if signed:
+        x -= 1
     return x

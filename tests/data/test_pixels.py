@@ -23,6 +23,15 @@ def test_step_t_is_pixel_t_of_every_channel(B, C, H, W, seed):
                 assert x[t, b, c] == int(images[b, c, t // W, t % W]) / 255
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signed_pixels_have_black_at_minus_1(dtype):
+    images = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
+    x = pixel_sequences(images, dtype, signed=True)
+    assert x.dtype == dtype
+    np.testing.assert_array_equal(x[:, 0, 0], np.arange(128) / 128 - 1)
+    np.testing.assert_array_equal(x[:, 1, 0], np.arange(128, 256) / 128 - 1)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "float32"])
 def test_grey_images_have_one_channel_from_0_to_1(dtype):
     images = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)

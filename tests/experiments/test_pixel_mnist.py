@@ -84,6 +84,7 @@ def test_a_preset_has_its_number_of_parameters_without_data(
 def test_the_indrnn_presets_have_the_recipe_of_the_authors_logs() -> None:
     recipe = {"batch_size": 32, "lr": 2e-4, "weight_decay": 1e-4, "MAG": 5.0, "permute": False}
     recipe |= {"bn": "after", "bn_decay": True, "clip_value": 10.0, "optimizer": "adam"}
+    recipe |= {"pixels": "signed"}
     recipe |= {"init_last_u": True, "constrain_u": True, "valid_share": 0.05, "patience": 100}
     recipe |= {"lr_factor": 0.1, "min_lr": 1e-6}
     own: dict[str, dict[str, Any]] = {
@@ -253,7 +254,7 @@ def test_the_network_sees_pixel_order_t_at_step_t(folder: Path) -> None:
         for permute in (True, False)
     ]
     x = tasks[0].examples.test.draw().x
-    images = mnist(folder, "test").images.reshape(6, 784) / np.float32(255)
+    images = mnist(folder, "test").images.reshape(6, 784) / np.float32(128) - 1
     assert (x[:, :, 0] == images.T).all()
     seen: list[np.ndarray] = []
     network = tasks[0].model.eval()
@@ -297,6 +298,7 @@ CHANGES: list[tuple[str, list[object]]] = [
     (PLAIN, ["--hidden_size", 4]),
     (PLAIN, ["--p_drop", 0.5]),
     (PLAIN, ["--no_bn_decay"]),
+    (PLAIN, ["--pixels", "unit"]),
     (PLAIN, ["--valid_share", 0.5]),
     ("lstm", ["--zoneout_h", 0.3]),
     ("lstm", ["--zoneout_c", 0.3]),
@@ -403,5 +405,5 @@ def test_on_the_real_digits(data_folder: Callable[[str], Path], tmp_path: Path) 
     assert len(task.examples.test.batches.examples.labels) == 10_000
     batch = task.examples.train.draw()
     assert batch.x.shape == (784, 32, 1)
-    assert (batch.x.min(), batch.x.max()) == (0, 1)
+    assert (batch.x.min(), batch.x.max()) == (-1, 255 / 128 - 1)
     task.close()
