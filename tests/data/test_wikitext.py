@@ -49,7 +49,7 @@ def test_where_both_are_there_the_short_names_are_taken_and_said(tmp_path):
 def test_packed_files_keep_to_one_naming(tmp_path):
     write(tmp_path, LONG)
     for name in LONG[:2]:
-        packed = gzip.compress((tmp_path / name).read_bytes())
+        packed = gzip.compress((tmp_path / name).read_bytes(), mtime=0)
         (tmp_path / name).unlink()
         (tmp_path / f"{name}.gz").write_bytes(packed)
     assert wikitext(tmp_path).files == (f"{LONG[0]}.gz", f"{LONG[1]}.gz", LONG[2])
