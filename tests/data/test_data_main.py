@@ -26,7 +26,10 @@ from nnseq.data.sources import SETS
 from tests.child import ENVIRONMENT
 from tests.data.flaky_server import Answer, Server, serving, sha256
 
-COMMAND = [sys.executable, "-m", "nnseq.data"]
+# python -m nnseq.data, which hears Ctrl-C also where a shell's `&` had it ignored.
+START = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+START += "runpy.run_module('nnseq.data', run_name='__main__')"
+COMMAND = [sys.executable, "-c", START]
 TOKENS = {
     "train": np.random.default_rng(0).bytes(300_000).hex().encode(),
     "valid": b" a b c \n",
