@@ -6,12 +6,12 @@
 
 The zoneout family is that of Krueger et al. 2017, arXiv:1606.01305v4, with the options of their
 script: one layer of 1,000 units, characters as one-hot vectors, chunks of 100 characters that all
-begin at the zero state. Four things differ. They clip the norm of Adam's STEP at 1; here it is the
-norm of the gradient, as for every other optimiser there and here. W_ih starts as Glorot and Bengio
-have it, not from blocks of orthogonal matrices. The zero state is learned there, and stays zero
-here. And --epochs is 2,000 there, 100 here, about as many as their log has. Their --drop_prob_...
-are chances to UPDATE; the options here are chances to keep the old value or to drop. They publish
-nothing for the GRU and the simple RNN, which have the hidden units' zoneout of the LSTM here.
+begin at one state, which is learned. Three things differ. They clip the norm of Adam's STEP at 1;
+here it is the norm of the gradient, as for every other optimiser there and here. W_ih starts as
+Glorot and Bengio have it, not from blocks of orthogonal matrices. And --epochs is 2,000 there, 100
+here, about as many as their log has. Their --drop_prob_... are chances to UPDATE; the options here
+are chances to keep the old value or to drop. They publish nothing for the GRU and the simple RNN,
+which have the hidden units' zoneout of the LSTM here.
 
 The IndRNN family is that of Li et al. 2018, arXiv:1803.04831v3, and Li et al. 2019,
 arXiv:1910.06251, with the options of their PyTorch scripts: streams of text in windows of about 50

@@ -64,6 +64,7 @@ def recurrent(o: Any, D: int, rng: np.random.Generator) -> Recurrent:
         o.hidden_size,
         rng=rng,
         num_layers=o.num_layers,
+        learn_states=bool(o.learn_states),
         p_drop=o.p_drop or 0.0,
         W_init=weight_init(o),
         W_hh_init=Orthogonal() if o.init == "orthogonal" else weight_init(o),

@@ -61,6 +61,7 @@ NEEDS = {
     "reset_every": "--batching streams",
     "random_start": "--batching streams",
     "augment": "--batching chunks",
+    "learn_states": "--batching chunks",
     "tied": "--embed_size above 0",
     "p_embedding": "--embed_size above 0",
     "p_drop": "--num_layers above 1",
@@ -177,10 +178,13 @@ class LanguageOptions(ModelOptions):
     )
     init_width: float | None = by_model("U(-width/2, width/2)", of(RECURRENT, 0.2), above=0)
     forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
+    learn_states: bool | None = by_model(
+        "the state that every chunk begins with is learned", of(RECURRENT, True), negatable=True
+    )
 
     # ---- batches -------------------------------------------------------------------------------
     batching: str = by_model(
-        "streams carry the state, chunks begin at zero",
+        "streams carry the state, chunks begin anew",
         of(INDRNN, "streams"),
         others="chunks",
         choices=("streams", "chunks"),

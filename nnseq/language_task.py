@@ -7,7 +7,7 @@
 (2) and (3) are of the mean nats over ALL targets of a text, never means of such numbers. A model
 that is trained on streams is evaluated on streams: --eval_batch_size of them, each from the zero
 state, which is then carried to its end. A model that is trained on chunks is evaluated on chunks
-of as many steps, each from the zero state.
+of as many steps, each from the state that chunks begin with.
 
 Validation is at the end of every epoch, and every --eval_every steps. The best weights so far are
 kept with their optimiser (nnseq.best); they are in every checkpoint, and are tested at the end.
@@ -253,7 +253,7 @@ class LanguageTask(Task):
         if self.corpus is None:
             return ["no text was read: --max_steps 0 came without --data"]
         sizes = ", ".join(f"{len(getattr(self.corpus, x)):,} {x}" for x in Corpus._fields[:3])
-        kind = "from zero in every chunk"
+        kind = "begun anew in every chunk"
         if self.options.batching == "streams":
             kind = "carried through every stream"
         return [f"{self.corpus.unit}s: {sizes}; the state is {kind}, in evaluation too"]

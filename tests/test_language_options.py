@@ -59,6 +59,7 @@ ALONE = {
 }
 ELSEWHERE = {
     "augment": {"batching": "streams", "augment": True},
+    "learn_states": {"batching": "streams", "learn_states": True},
     "MAG": {"model": "indrnn_plain", "U_bound": 0.99, "MAG": 2.0},
     "bn_decay": {"model": "indrnn_plain", "weight_decay": 0.0, "bn_decay": True},
     "lr_decay": {"patience": 3, "lr_decay": 2.0},

@@ -363,6 +363,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "init": ({}, "glorot"),
     "init_width": ({"init": "uniform"}, 0.5),
     "forget_bias": ({}, 0.0),
+    "learn_states": ({}, False),
     "batching": ({}, "streams"),
     "seq_len": ({}, 8),
     "batch_size": ({}, 4),
@@ -423,7 +424,7 @@ def test_every_option_changes_the_result(
 def test_without_text_the_model_has_the_size_of_the_real_vocabulary(folder: Path) -> None:
     options = LanguageOptions(max_steps=0, hidden_size=3, device="cpu")
     task = LanguageTask(options, CHARACTERS)
-    assert task.model.num_parameters() == 4 * 3 * (50 + 3 + 1) + 50 * (3 + 1)
+    assert task.model.num_parameters() == 4 * 3 * (50 + 3 + 1) + 2 * 3 + 50 * (3 + 1)
     assert (task.corpus, task.batches, task.data_note) == (None, None, "")
     assert task.epochs_done(0) is None
     task.load_state_dict(task.state_dict())
@@ -432,7 +433,7 @@ def test_without_text_the_model_has_the_size_of_the_real_vocabulary(folder: Path
     task = LanguageTask(dataclasses.replace(options, seq_len=9, batch_size=2), CHARACTERS)
     V = len(task.corpus.vocabulary)
     assert EOS in task.corpus.vocabulary.index
-    assert task.model.num_parameters() == 4 * 3 * (V + 3 + 1) + V * (3 + 1)
+    assert task.model.num_parameters() == 4 * 3 * (V + 3 + 1) + 2 * 3 + V * (3 + 1)
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,9 @@ def test_a_preset_is_built_without_data_and_has_its_number_of_parameters(
     dense += (12 + 1) * 6 + 3 * 6 + (9 + 1) * e + 3 * e + 2 * e + V
     assert C == 15
     expected = {
-        "lstm": 4 * H * (V + H + 1) + V * (H + 1),
-        "gru": 3 * H * (V + H + 1) + V * (H + 1),
-        "srnn": H * (V + H + 1) + V * (H + 1),
+        "lstm": 4 * H * (V + H + 1) + 2 * H + V * (H + 1),  # h_0 and c_0 are learned
+        "gru": 3 * H * (V + H + 1) + H + V * (H + 1),
+        "srnn": H * (V + H + 1) + H + V * (H + 1),
         "indrnn_plain": V * e + (e + 1) * H + indrnn + (H + 1) * H + indrnn + head,
         "indrnn_residual": V * e + (e + 1) * H + 3 * indrnn + 2 * (H + 1) * H + head,
         "indrnn_dense": V * e + dense,
@@ -105,7 +105,7 @@ def test_smoke_is_a_whole_run_on_files_that_say_that_they_are_made_up(
     said = capsys.readouterr().out.splitlines()
     note = "made-up files in the format of the Penn Treebank's characters"
     assert said[0].startswith(f"{note}  |  kernels: lstm: ")
-    assert any("the state is from zero in every chunk" in line for line in said[:2])
+    assert any("the state is begun anew in every chunk" in line for line in said[:2])
     out = tmp_path / "runs" / "char_ptb" / "smoke"
     present = {path.name for path in out.iterdir() if "prev" not in path.name}
     assert present == {

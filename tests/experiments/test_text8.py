@@ -27,8 +27,8 @@ def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: s
     argv = ["--preset", preset, "--data", folder, *SMALL, *SIZES[model], "--max_steps", 2]
     summary = run_main(main, tmp_path, *argv)
     V, H = 27, 8
-    gates = {"lstm": 4, "gru": 3, "srnn": 1}[model]
-    assert summary["params"] == gates * H * (V + H + 1) + V * (H + 1)
+    gates, learned = {"lstm": (4, 2), "gru": (3, 1), "srnn": (1, 1)}[model]
+    assert summary["params"] == gates * H * (V + H + 1) + learned * H + V * (H + 1)
     assert 3 < summary["metrics"]["test_bpc"] < 6
     assert summary["data"] == "text8"
 

@@ -113,5 +113,5 @@ def test_the_real_text_is_trained_on_and_evaluated(
         (short / name).write_text("".join(lines[:400]))
     argv = ["--data", short, *SMALL, *OF_LSTM, "--seq_len", 35, "--max_steps", 2]
     summary = run_main(main, tmp_path / "out", *argv)
-    assert summary["params"] == 10_000 * (8 + 8 + 1) + 4 * 8 * (8 + 8 + 1)
+    assert summary["params"] == 10_000 * (8 + 8 + 1) + 4 * 8 * (8 + 8 + 1) + 2 * 8
     assert summary["metrics"]["test_ppl"] == pytest.approx(10_000, rel=0.05)
