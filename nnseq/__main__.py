@@ -5,31 +5,32 @@ from __future__ import annotations
 import importlib.util
 import sys
 
-from nnseq import backend, machine
+from nnseq.backend import PREFERENCE, DeviceError, device_module, forced_kernels
+from nnseq.machine import DRIVER, choose_device, has_driver, usable_cpus, versions
 
 
 def info() -> list[str]:
     """The lines that `python -m nnseq info` prints: device, kernels, threads, versions."""
-    device = machine.choose_device("auto")
-    lines = [f"device: {device} (of {', '.join(backend.PREFERENCE)})"]
+    device = choose_device("auto")
+    lines = [f"device: {device} (of {', '.join(PREFERENCE)})"]
     if device == "cpu":
         lines.append(f"no cuda: {_why_no_cuda()}")
     has_kernels = importlib.util.find_spec("nnseq_kernels") is not None
-    for name, implementations in backend.PREFERENCE.items():
+    for name, implementations in PREFERENCE.items():
         present = [i for i in implementations if i == "reference" or (has_kernels and _runs(i))]
         lines.append(f"kernels on {name}, in order: {', '.join(present)}")
-    lines.append(f"kernels forced: {backend.forced_kernels()}")
-    lines.append(f"threads: {machine.usable_cpus()}")
-    lines += [f"{name}: {version}" for name, version in machine.versions().items()]
+    lines.append(f"kernels forced: {forced_kernels()}")
+    lines.append(f"threads: {usable_cpus()}")
+    lines += [f"{name}: {version}" for name, version in versions().items()]
     return lines
 
 
 def _why_no_cuda() -> str:
-    if not machine.has_driver():
-        return f"NVIDIA's driver library {machine.DRIVER} is not here"
+    if not has_driver():
+        return f"NVIDIA's driver library {DRIVER} is not here"
     try:
-        backend.device_module("cuda")
-    except backend.DeviceError as error:
+        device_module("cuda")
+    except DeviceError as error:
         return str(error)
     raise AssertionError("choose_device said cpu although cuda is usable")
 

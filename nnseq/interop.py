@@ -16,8 +16,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from nnseq import checkpoint
-from nnseq.checkpoint import CheckpointError
+from nnseq.checkpoint import CheckpointError, read, write
 from nnseq.interop_torch import load_torch_state, save_torch_state, torch_state
 from nnseq.nn.description import build, describe
 from nnseq.nn.module import Module
@@ -46,7 +45,7 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """
     parameters, buffers = split_arrays(model)
     tree = {"params": parameters, "state": {"buffers": buffers}}
-    checkpoint.write(path, tree, {"model": describe(model)})
+    write(path, tree, {"model": describe(model)})
 
 
 def load(path: str | os.PathLike[str]) -> Module:
@@ -57,7 +56,7 @@ def load(path: str | os.PathLike[str]) -> Module:
     Raises:
         CheckpointError: damaged, no model, or a model that the class of today cannot hold.
     """
-    tree, attributes = checkpoint.read(path)
+    tree, attributes = read(path)
     if "model" not in attributes:
         raise CheckpointError(
             f"{os.fspath(path)}: holds no description of a model, expected a file that nnseq.save "

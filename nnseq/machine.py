@@ -9,7 +9,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nnseq import backend
+from nnseq.backend import DeviceError, device_module
 
 PACKAGES = ("nnseq", "numpy", "scipy", "numba", "h5py", "threadpoolctl", "matplotlib", "numba-cuda")
 CUPY_WHEELS = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
@@ -36,18 +36,18 @@ def choose_device(name: str) -> str:
     """Turns "auto" into "cuda" where CuPy finds a GPU and into "cpu" elsewhere.
 
     Raises:
-        backend.DeviceError: "cuda" was asked for and cannot be used.
+        DeviceError: "cuda" was asked for and cannot be used.
     """
     if name == "auto":
         # Without a driver there is no GPU, and importing CuPy to learn that takes most of a second.
         if not has_driver():
             return "cpu"
         try:
-            backend.device_module("cuda")
-        except backend.DeviceError:
+            device_module("cuda")
+        except DeviceError:
             return "cpu"
         return "cuda"
-    backend.device_module(name)
+    device_module(name)
     return name
 
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nnseq import machine
 from nnseq.backend import DeviceError
 from nnseq.checkpoint import previous_path, write_durably
 from nnseq.interrupt import Interrupted, Interrupts
+from nnseq.machine import versions
 from nnseq.options import OptionError, Options, differences
 from nnseq.plots import Panel, draw
 from nnseq.run_folder import RunFolder, naming
@@ -261,7 +261,7 @@ def _summary(
         "device": options.device,
         "kernels": {op: name for s in summaries.values() for op, name in s["kernels"].items()},
         "threads": options.threads,
-        "versions": machine.versions(),
+        "versions": versions(),
         "runs": {
             name: {"options": own[name], **{k: s[k] for k in (*counts, *shown)}}
             for name, s in summaries.items()

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from nnseq import operators as ops
+import nnseq.operators as ops
 from nnseq.backend import Array, array_module, to_device
 from nnseq.tape import FLOATS, Node, Op, Slot, backward_pass, enable_grad, no_grad
 

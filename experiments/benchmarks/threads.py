@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nnseq import machine
+from nnseq.machine import limited_threads, usable_cpus
 
 
 def before_imports(count: int) -> None:
@@ -22,9 +22,9 @@ def before_imports(count: int) -> None:
     Raises:
         ValueError: more threads than this process has CPUs, or none.
     """
-    if not 1 <= count <= machine.usable_cpus():
+    if not 1 <= count <= usable_cpus():
         raise ValueError(
-            f"--threads: {count} came, expected 1 to {machine.usable_cpus()}, the CPUs usable here"
+            f"--threads: {count} came, expected 1 to {usable_cpus()}, the CPUs usable here"
         )
     os.environ["NPROC"] = str(count)
 
@@ -37,7 +37,7 @@ def pinned(count: int) -> Iterator[dict[str, str]]:
         library -> how it was told; load the libraries first.
     """
     how = {"numba": "numba.set_num_threads", "BLAS": "threadpoolctl"}
-    with machine.limited_threads(count):
+    with limited_threads(count):
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(count)
             how["torch"] = "torch.set_num_threads"

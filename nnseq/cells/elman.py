@@ -7,8 +7,8 @@
 (2) is zoneout. With act = relu and W_hh = I at the start it is the IRNN.
 
 Sources: Elman 1990, "Finding Structure in Time"; Le, Jaitly, Hinton 2015, "A Simple Way to
-Initialize Recurrent Networks of Rectified Linear Units", arXiv:1504.00941; Krueger et al. 2017,
-"Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations", arXiv:1606.01305.
+Initialize Recurrent Networks of Rectified Linear Units", arXiv:1504.00941v2; Krueger et al. 2017,
+"Zoneout: Regularizing RNNs by Randomly Preserving Hidden Activations", arXiv:1606.01305v4.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ and not part of a. One product a step does for all three blocks. `gru_before` re
 before the product. d_i is dropout of the candidate, (7) is zoneout.
 
 Sources: Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder for
-Statistical Machine Translation", arXiv:1406.1078 (with r inside the product, and the roles of z and
-1 - z as here); Semeniuta, Severyn, Barth 2016, "Recurrent Dropout without Memory Loss",
-arXiv:1603.05118 (d_i); Krueger et al. 2017, "Zoneout: Regularizing RNNs by Randomly Preserving
-Hidden Activations", arXiv:1606.01305 (7).
+Statistical Machine Translation", arXiv:1406.1078v3 (with r inside the product, and the roles of z
+and 1 - z as here); Semeniuta, Severyn, Barth 2016, "Recurrent Dropout without Memory Loss",
+arXiv:1603.05118v2 (d_i); Krueger et al. 2017, "Zoneout: Regularizing RNNs by Randomly Preserving
+Hidden Activations", arXiv:1606.01305v4 (7).
 """
 
 from __future__ import annotations

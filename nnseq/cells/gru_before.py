@@ -13,9 +13,9 @@ A step needs two products, one after the other; `gru` needs one. d_i is dropout 
 (7) is zoneout.
 
 Sources: Cho et al. 2014, "Learning Phrase Representations using RNN Encoder-Decoder for
-Statistical Machine Translation", arXiv:1406.1078; Semeniuta, Severyn, Barth 2016, "Recurrent
-Dropout without Memory Loss", arXiv:1603.05118 (d_i); Krueger et al. 2017, "Zoneout: Regularizing
-RNNs by Randomly Preserving Hidden Activations", arXiv:1606.01305 (7).
+Statistical Machine Translation", arXiv:1406.1078v3; Semeniuta, Severyn, Barth 2016, "Recurrent
+Dropout without Memory Loss", arXiv:1603.05118v2 (d_i); Krueger et al. 2017, "Zoneout: Regularizing
+RNNs by Randomly Preserving Hidden Activations", arXiv:1606.01305v4 (7).
 """
 
 from __future__ import annotations

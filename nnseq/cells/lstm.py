@@ -20,8 +20,8 @@ where it clips.
 Sources: Hochreiter, Schmidhuber 1997, "Long Short-Term Memory"; Gers, Schmidhuber, Cummins 2000,
 "Learning to Forget" (f); Gers, Schraudolph, Schmidhuber 2002, "Learning Precise Timing with LSTM
 Recurrent Networks" (p); Semeniuta, Severyn, Barth 2016, "Recurrent Dropout without Memory Loss"
-(d_i), arXiv:1603.05118; Krueger et al. 2017, "Zoneout: Regularizing RNNs by Randomly Preserving
-Hidden Activations", arXiv:1606.01305 ((9), (10), and (11) from its authors' code).
+(d_i), arXiv:1603.05118v2; Krueger et al. 2017, "Zoneout: Regularizing RNNs by Randomly Preserving
+Hidden Activations", arXiv:1606.01305v4 ((9), (10), and (11) from its authors' code).
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class TiedDecoder(Module):
 
     W is one parameter for both: its gradient is the sum of what either use adds. Rows that the
     Embedding drops are whole here. Inan, Khosravi, Socher 2017, "Tying word vectors and word
-    classifiers", arXiv:1611.01462; Press and Wolf 2017, arXiv:1608.05859.
+    classifiers", arXiv:1611.01462v3; Press and Wolf 2017, arXiv:1608.05859v3.
 
     Args:
         table: the Embedding whose W this is.

@@ -42,8 +42,8 @@ class GridLSTMBlock(Module):
     (2) to (4) run along time with W_time, b_time, c_time, and along depth with the others. With a
     priority, that dimension runs second, and (1) has the other's h' in the place of its h.
 
-    Kalchbrenner, Danihelka and Graves 2015, "Grid long short-term memory", arXiv:1507.01526. Their
-    tanh in (4) is outside of the gate, unlike nn.LSTM's; forget_bias is an addition.
+    Kalchbrenner, Danihelka and Graves 2015, "Grid long short-term memory", arXiv:1507.01526v3.
+    Their tanh in (4) is outside of the gate, unlike nn.LSTM's; forget_bias is an addition.
 
     Args:
         hidden_size: H.
@@ -120,7 +120,7 @@ class GridLSTM(Module):
     Where an ordinary stack of LSTMs hands h alone from layer to layer, here a memory cell runs
     through the layers too.
 
-    Kalchbrenner, Danihelka and Graves 2015, arXiv:1507.01526.
+    Kalchbrenner, Danihelka and Graves 2015, arXiv:1507.01526v3.
 
     Args:
         input_size: D.

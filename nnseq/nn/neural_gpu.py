@@ -55,7 +55,7 @@ class ConvGRU(Module):
     Outside of the image * finds zeros. With cutoff > 1 a gate can be 0 or 1 exactly, so that a
     state stays exactly, for any number of steps; cutoff = 1 is the sigmoid.
 
-    Kaiser and Sutskever 2015, "Neural GPUs learn algorithms", arXiv:1511.08228; their gate u is z.
+    Kaiser and Sutskever 2015, "Neural GPUs learn algorithms", arXiv:1511.08228v3; their u is z.
 
     Args:
         channels: m.
@@ -131,7 +131,7 @@ class ConvGRURecurrence(Module):
     R > 1, which is easier than a recurrence with R = 1; the caller raises the weight of (5) (the
     relaxation pull) until the copies agree, calls unify(), and trains on with one.
 
-    Kaiser and Sutskever 2015, "Neural GPUs learn algorithms", arXiv:1511.08228, with R = 6.
+    Kaiser and Sutskever 2015, "Neural GPUs learn algorithms", arXiv:1511.08228v3, with R = 6.
 
     Args:
         channels: m.
@@ -268,7 +268,7 @@ class NeuralGPU(Module):
         s_n = n steps of (4)                                                    (7)
         y_t = s_n[row 0, column t] W + b, logits                                (8)
 
-    Kaiser and Sutskever 2015, "Neural GPUs learn algorithms", arXiv:1511.08228; b is an addition.
+    Kaiser and Sutskever 2015, "Neural GPUs learn algorithms", arXiv:1511.08228v3; b is an addition.
 
     Args:
         num_symbols: V of the input, and of the output too unless num_outputs is given.

@@ -47,7 +47,7 @@ class UnitaryMatrix(Module):
     no step of an optimiser can leave ‖W z‖ = ‖z‖.
 
     Arjovsky, Shah and Bengio 2016, "Unitary evolution recurrent neural networks",
-    arXiv:1511.06464. The start is theirs: ω ~ U(-π, π), Re v and Im v ~ U(-1, 1), Π random.
+    arXiv:1511.06464v4. The start is theirs: ω ~ U(-π, π), Re v and Im v ~ U(-1, 1), Π random.
 
     Args:
         size: H.
@@ -149,7 +149,7 @@ class UnitaryRNN(Module):
     with W of UnitaryMatrix (1), modReLU of (5), and V complex: W_ih = [Re V, Im V].
 
     Arjovsky, Shah and Bengio 2016, "Unitary evolution recurrent neural networks",
-    arXiv:1511.06464, who train it by RMSProp. Their start: Re V and Im V each drawn as a D × H
+    arXiv:1511.06464v4, who train it by RMSProp. Their start: Re V and Im V each drawn as a D × H
     matrix after Glorot, b = 0, so that the layer is linear at first, and h0 learned, from
     U(-s, s) with s = √(3 / (2 H)), which gives E‖h0‖² = 1.
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from nnseq import operators
 from nnseq.backend import Array, array_module
+from nnseq.operators import Stack, Unbind
 from nnseq.ops.arguments import expect_shape, float_array, positive_axis
 from nnseq.tape import Op
 
@@ -91,7 +91,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Any:
     for k, x in enumerate(xs):
         float_array("stack", f"xs[{k}]", x)
         expect_shape("stack", f"xs[{k}]", x, shape, "xs[0] has that shape")
-    return operators.Stack.apply(*xs, axis=positive_axis("stack", axis, len(shape) + 1))
+    return Stack.apply(*xs, axis=positive_axis("stack", axis, len(shape) + 1))
 
 
 def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
@@ -101,7 +101,7 @@ def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
         ValueError: x has no such axis.
     """
     axis = positive_axis("unbind", axis, float_array("unbind", "x", x).ndim)
-    return tuple(operators.Unbind.apply(x, axis=axis))
+    return tuple(Unbind.apply(x, axis=axis))
 
 
 def _first_shape(who: str, xs: Sequence[Any]) -> tuple[int, ...]:

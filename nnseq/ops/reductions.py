@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nnseq import operators
 from nnseq.backend import Array, array_module
-from nnseq.operators import Axis
+from nnseq.operators import Axis, Sum
 from nnseq.ops.arguments import data_of, float_array, positive_axis
 from nnseq.ops.elementwise import exp, where
 from nnseq.tape import Op
@@ -24,7 +23,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     Raises:
         ValueError: x has no such axis.
     """
-    return operators.Sum.apply(x, axis=_axes("sum", x, axis), keepdims=keepdims)
+    return Sum.apply(x, axis=_axes("sum", x, axis), keepdims=keepdims)
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -35,7 +34,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """
     axes = _axes("mean", x, axis, empty=False)
     count = math.prod(x.shape[a] for a in axes)
-    return operators.Sum.apply(x, axis=axes, keepdims=keepdims) * (1 / count)
+    return Sum.apply(x, axis=axes, keepdims=keepdims) * (1 / count)
 
 
 def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nnseq import operators
 from nnseq.backend import Array, array_module
+from nnseq.operators import BroadcastTo, Reshape, Transpose
 from nnseq.ops.arguments import float_array, positive_axis
 from nnseq.tape import Op
 
@@ -23,7 +23,7 @@ def reshape(x: Any, shape: Sequence[int]) -> Any:
     fits = known and array.size % known == 0 if -1 in shape else array.size == known
     if not fits or sum(n < 0 for n in shape) > 1 or min(shape, default=0) < -1:
         raise ValueError(f"reshape: cannot reshape {array.shape} to {tuple(shape)}")
-    return operators.Reshape.apply(x, shape=tuple(shape))
+    return Reshape.apply(x, shape=tuple(shape))
 
 
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
@@ -36,7 +36,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
     axes = tuple(range(ndim))[::-1] if axes is None else tuple(axes)
     if sorted(positive_axis("transpose", a, ndim) for a in axes) != list(range(ndim)):
         raise ValueError(f"transpose: got axes {axes}, expected a permutation of {ndim} axes")
-    return operators.Transpose.apply(x, axes=axes)
+    return Transpose.apply(x, axes=axes)
 
 
 def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
@@ -49,7 +49,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
     i, j = (positive_axis("swapaxes", a, ndim) for a in (axis1, axis2))
     axes = list(range(ndim))
     axes[i], axes[j] = j, i
-    return operators.Transpose.apply(x, axes=tuple(axes))
+    return Transpose.apply(x, axes=tuple(axes))
 
 
 def expand_dims(x: Any, axis: int) -> Any:
@@ -60,7 +60,7 @@ def expand_dims(x: Any, axis: int) -> Any:
     """
     shape = float_array("expand_dims", "x", x).shape
     axis = positive_axis("expand_dims", axis, len(shape) + 1)
-    return operators.Reshape.apply(x, shape=(*shape[:axis], 1, *shape[axis:]))
+    return Reshape.apply(x, shape=(*shape[:axis], 1, *shape[axis:]))
 
 
 def squeeze(x: Any, axis: int | None = None) -> Any:
@@ -71,11 +71,11 @@ def squeeze(x: Any, axis: int | None = None) -> Any:
     """
     shape = float_array("squeeze", "x", x).shape
     if axis is None:
-        return operators.Reshape.apply(x, shape=tuple(n for n in shape if n != 1))
+        return Reshape.apply(x, shape=tuple(n for n in shape if n != 1))
     axis = positive_axis("squeeze", axis, len(shape))
     if shape[axis] != 1:
         raise ValueError(f"squeeze: axis {axis} of {shape} has size {shape[axis]}, expected 1")
-    return operators.Reshape.apply(x, shape=(*shape[:axis], *shape[axis + 1 :]))
+    return Reshape.apply(x, shape=(*shape[:axis], *shape[axis + 1 :]))
 
 
 def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
@@ -88,7 +88,7 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Any:
     lead = len(new) - len(old)
     if lead < 0 or any(n not in (1, m) for n, m in zip(old, new[lead:], strict=True)):
         raise ValueError(f"broadcast_to: {old} does not broadcast to {new}")
-    return operators.BroadcastTo.apply(x, shape=new)
+    return BroadcastTo.apply(x, shape=new)
 
 
 class Pad(Op):

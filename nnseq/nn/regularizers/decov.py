@@ -18,7 +18,7 @@ def decov(h: Any, coef: float, *, mask: Any = None) -> Any:
         coef · ½ (‖C‖_F² - ‖diag C‖²) = coef · ½ Σ_{i≠j} C_ij²                  (2)
 
     Cogswell, Ahmed, Girshick, Zitnick, Batra 2016, "Reducing overfitting in deep networks by
-    decorrelating representations", arXiv:1511.06068. The mean is part of the derivative.
+    decorrelating representations", arXiv:1511.06068v4. The mean is part of the derivative.
 
     Args:
         h: (N, D) activations, or (T, B, D), whose samples are all steps that count.

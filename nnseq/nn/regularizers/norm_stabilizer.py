@@ -31,7 +31,7 @@ def norm_stabilizer(
 
     The sum runs over the differences within a sequence; n_b counts its states, or the differences,
     one fewer. Krueger and Memisevic 2016, "Regularizing RNNs by stabilizing activations",
-    arXiv:1511.08400, divide by the number of steps; programs after it differ, hence the choice.
+    arXiv:1511.08400v7, divide by the number of steps; programs after it differ, hence the choice.
     By (2) the gradient at h = 0 is 0. A sequence with one state adds 0.
 
     Args:
