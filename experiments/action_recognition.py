@@ -34,7 +34,7 @@ from nnseq.data.ntu_features import LI_LINES, LINES, line_distances
 from nnseq.data.ntu_files import BENCHMARKS, BODIES, JOINTS, NUM_CLASSES
 from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, dense_drop, indrnn_body
 from nnseq.model_options import by_model, default
-from nnseq.models import SequenceClassifier
+from nnseq.models import LastStepReadout
 from nnseq.options import option
 from nnseq.task import streams
 from nnseq.train import run
@@ -62,13 +62,20 @@ class ActionOptions(ClassificationOptions):
     needs = NEEDS | {"lines": "--geometric"}
 
     model: str = option(PLAIN, "the network", choices=INDRNN)
-    benchmark: str = option(BENCHMARKS[0], "how clips are split", choices=BENCHMARKS)
-    seq_len: int = option(20, "frames that are shown of a clip", low=1)
-    random_len: bool = option(False, "another --seq_len each time, from a quarter to twice it")
+    benchmark: str = option(
+        BENCHMARKS[0], "how clips are split", choices=BENCHMARKS, same_eval=True
+    )
+    seq_len: int = option(20, "frames that are shown of a clip", low=1, same_eval=True)
+    random_len: bool = option(
+        False, "another --seq_len each time, from a quarter to twice it", same_eval=True
+    )
     rotate: bool = option(False, "training clips seen from the side, or from above, at times")
     geometric: bool = option(False, "beside joints, their distances from lines through others")
     lines: str | None = default(
-        "the lines: alike on both sides, or the authors' own", "symmetric", choices=tuple(LINES_OF)
+        "the lines: alike on both sides, or the authors' own",
+        "symmetric",
+        choices=tuple(LINES_OF),
+        same_eval=True,
     )
     time_diff: bool | None = by_model(
         "beside the output of each layer, its change since the step before", {DENSE: False}
@@ -102,7 +109,7 @@ class ActionTask(ClassificationTask):
         init, data, masks = streams(options.seed)
         o, width = options, D + GEOMETRIC * options.geometric
         body = indrnn_body(o, width, o.seq_len, init)
-        network = SequenceClassifier(body, NUM_CLASSES, rng=init)
+        network = LastStepReadout(body, NUM_CLASSES, rng=init)
         found, note = read(o, "ntu", partial(read_ntu, benchmark=o.benchmark))
         examples = None
         if found is not None:

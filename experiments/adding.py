@@ -5,12 +5,11 @@
     python experiments/adding.py --model lstm --seq_len 100     another recurrent network
 
 The test set is 1,000 sequences of length --seq_len that no run trains on; always answering 1 has a
-mean squared error of 1/6. nnseq/models/indrnn.py says how IndRNN's weights start, from --MAG and
---in2hid_std, nnseq/curriculum.py why the fast recipe is as it is, and what --no_curriculum does, on
-1,000 fresh sequences every 100 steps: with --preset paper, the recipe of Li et al. 2018, but for
-its clip, which is elementwise on the parameters here and inside the recurrence there. The other
-models are layers of nnseq/nn with their own initial values and a linear readout of the last state;
-they train at full length too, with the norm of the gradient clipped.
+mean squared error of 1/6. nnseq/models/indrnn_options.py says how an IndRNN's u starts, from --MAG,
+nnseq/curriculum.py why the fast recipe is as it is, and what --no_curriculum does, on 1,000 fresh
+sequences every 100 steps: with --preset paper, the recipe of Li et al. 2018, but for its clip,
+which is elementwise on the parameters here and inside the recurrence there. The other models are
+layers with their own initial values; they train at full length, the gradient's norm clipped.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from nnseq.backend import to_device
 from nnseq.cells.indrnn import ACTIVATIONS
 from nnseq.curriculum import Curriculum, FullLength, enter_stage
 from nnseq.data.adding import BASELINE_MSE, adding_batch, adding_blocks, adding_test_set
-from nnseq.model_options import ModelOptions, by_model
-from nnseq.models import LastStateRNN, PlainIndRNN
-from nnseq.nn import GRU, IRNN, LSTM, MUT, RNN, Module
+from nnseq.model_options import ModelOptions, by_model, of
+from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody, RecurrentBody
+from nnseq.nn import GRU, IRNN, LSTM, MUT, RNN
 from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
 from nnseq.optim import Adam
@@ -45,6 +44,7 @@ PAPER = {"model": "indrnn", "curriculum": False, "num_layers": 2, "hidden_size":
 PAPER |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.001, "batch_size": 32, "clip_value": 10.0}
 SMOKE = {"seq_len": 40, "hidden_size": 16, "max_steps": 40, "log_every": 20}
 EVAL_EVERY = 100
+PROBABILITY: dict[str, Any] = {"low": 0, "high": 1, "same_eval": True}
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class AddingOptions(ModelOptions):
     lr: float | None = by_model("learning rate", {"indrnn": 4e-3}, others=1e-3, above=0)
     clip_norm: float | None = by_model("bound on ‖gradients‖", {"indrnn": 0.0}, others=1.0, low=0)
     MAG: float | None = by_model("bound on |u|^T", {"indrnn": 2.0}, above=0)
-    act: str | None = by_model("relu, tanh or identity", {"indrnn": "relu"}, choices=ACTIVATIONS)
+    act: str | None = by_model("function", {"indrnn": "relu"}, choices=ACTIVATIONS, same_eval=True)
     in2hid_std: float | None = by_model("of initial input weights", {"indrnn": 0.01}, above=0)
     curriculum: bool | None = by_model("grow T from 50", {"indrnn": True}, negatable=True)
-    zoneout_h: float | None = by_model("P(h stays old)", dict.fromkeys(LAYERS, 0.0), low=0, high=1)
-    zoneout_c: float | None = by_model("P(c stays old)", {"lstm": 0.0}, low=0, high=1)
-    forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
+    zoneout_h: float | None = by_model("P(h stays old)", of(LAYERS, 0.0), **PROBABILITY)
+    zoneout_c: float | None = by_model("P(c stays old)", {"lstm": 0.0}, **PROBABILITY)
+    forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0}, same_eval=True)
 
 
 class Adding(Task):
@@ -127,17 +127,17 @@ class Adding(Task):
         return total / count
 
 
-def build_model(o: AddingOptions, T: int, rng: np.random.Generator) -> Module:
+def build_model(o: AddingOptions, T: int, rng: np.random.Generator) -> LastStepReadout:
     """The model of the options, which for an IndRNN starts with sequences of length T."""
-    sizes = {"hidden_size": o.hidden_size, "num_layers": o.num_layers, "dtype": np.dtype(o.dtype)}
     if o.model != "indrnn":
-        names = ("zoneout_h", "zoneout_c", "forget_bias")
+        names = ("num_layers", "zoneout_h", "zoneout_c", "forget_bias", "dtype")
         own = {name: getattr(o, name) for name in names if getattr(o, name) is not None}
-        rnn = LAYERS[o.model](2, rng=rng, output="last", **sizes, **own)
-        return LastStateRNN(rnn, 1, rng=rng)
-    start = {"MAG": o.MAG, "act": o.act, "in2hid_std": o.in2hid_std}
-    start["readout_init"] = Normal(o.in2hid_std) if o.curriculum else GLOROT
-    return PlainIndRNN(2, output_size=1, seq_len=T, rng=rng, **sizes, **start)
+        rnn = LAYERS[o.model](2, o.hidden_size, rng=rng, output="last", **own)
+        return LastStepReadout(RecurrentBody(rnn), 1, rng=rng, readout_init=GLOROT)
+    small = Normal(o.in2hid_std)
+    start = IndRNNOptions(T, o.MAG, W_init=small, init_last_u=True, act=o.act, dtype=o.dtype)
+    body = PlainIndRNNBody(2, o.hidden_size, o.num_layers, start, rng=rng)
+    return LastStepReadout(body, 1, rng=rng, readout_init=small if o.curriculum else GLOROT)
 
 
 def main(argv: list[str] | None = None) -> int:

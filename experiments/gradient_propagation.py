@@ -33,7 +33,7 @@ from adding import Adding, AddingOptions
 
 from nnseq.backend import to_device
 from nnseq.data.adding import adding_test_set
-from nnseq.models import PlainIndRNN
+from nnseq.models import LastStepReadout, RecurrentBody
 from nnseq.options import option, parse
 from nnseq.plots import Panel
 from nnseq.snapshot import load_weights
@@ -67,11 +67,11 @@ def parts(options: PropagationOptions) -> list[Part]:
     return [Part(name, "adding", own, Adding) for name, own in options_of.items()]
 
 
-def state_gradients(model: Any, x: Any, y: Any, rng: Any) -> dict[str, np.ndarray]:
+def state_gradients(model: LastStepReadout, x: Any, y: Any, rng: Any) -> dict[str, np.ndarray]:
     """Measures (2) for every t.
 
     Args:
-        model: LastStateRNN or PlainIndRNN.
+        model: its body is a RecurrentBody or a PlainIndRNNBody.
         x: (T, B, D); y: (B, O).
         rng: draws the masks of zoneout, step by step.
 
@@ -79,22 +79,21 @@ def state_gradients(model: Any, x: Any, y: Any, rng: Any) -> dict[str, np.ndarra
         "h", and "c" where the model has one -> (T, L, B, H): entry t - 1 is the gradient of each
         sequence's own L with respect to the states after step t, 0 where they reach nothing.
     """
-    is_indrnn = isinstance(model, PlainIndRNN)
-    layers = model.stack if is_indrnn else model.rnn
-    states, trace = None, []
+    body, states, trace = model.body, None, []
     for x_t in x:
-        _, states = layers(x_t[None], states, rng=rng)
-        trace.append(states if isinstance(states, tuple) else (states,))
-        for state in trace[-1]:
+        _, states = body(x_t[None], states, rng=rng, only_last=True)
+        trace.append(states)
+        for state in states:
             state.retain_grad()
-    error = model.readout(trace[-1][-1] if is_indrnn else trace[-1][0][-1]) - y
+    # One array of all layers for each letter, or one for each layer of an IndRNN.
+    rnn = body.rnn if isinstance(body, RecurrentBody) else None
+    error = model.readout(trace[-1][-1] if rnn is None else trace[-1][0][-1]) - y
     (error * error).sum().backward()  # no sequence sees another one: the sum keeps them apart
     model.zero_grad()
     dstates = [[gradient(state) for state in states] for states in trace]
-    if is_indrnn:  # one array for each layer
+    if rnn is None:
         return {"h": np.array(dstates)}
-    names = layers.state_sizes  # one array of all layers for each letter
-    return {name: np.array([d[k] for d in dstates]) for k, name in enumerate(names)}
+    return {name: np.array([d[k] for d in dstates]) for k, name in enumerate(rnn.state_sizes)}
 
 
 def gradient(state: Tensor) -> np.ndarray:

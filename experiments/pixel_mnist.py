@@ -35,7 +35,7 @@ from nnseq.data.mnist import SIDE, mnist
 from nnseq.data.pixels import pixel_sequences
 from nnseq.indrnn_networks import INDRNN, indrnn_body
 from nnseq.model_options import by_model, of
-from nnseq.models import RecurrentBody, SequenceClassifier
+from nnseq.models import LastStepReadout, RecurrentBody
 from nnseq.nn import LSTM, BatchNormLSTM, Module, Permutation
 from nnseq.nn.initializers import GLOROT
 from nnseq.options import option
@@ -58,6 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "zoneout_lstm_rbn": {"model": "lstm_rbn", **ZONEOUT},
 }
 RANGES = ("signed", "unit")
+PROBABILITY: dict[str, Any] = {"low": 0, "high": 1, "same_eval": True}
 LI = "Li et al. 2019, table 2 (their log)"
 PUBLISHED = {
     "indrnn_plain6": f"accuracy 0.990 (0.9904), --permute 0.960 (0.9564): {LI}",
@@ -78,9 +79,11 @@ class PixelOptions(ClassificationOptions):
     permute: bool = option(False, "one random order of the pixels for all digits", negatable=True)
     bn_decay: bool | None = by_model("decay gamma of BN too", of(INDRNN, True), negatable=True)
     hidden_size: int | None = by_model("units of a layer", UNITS, low=1)
-    pixels: str = by_model("[-1, 1) or [0, 1]", of(INDRNN, "signed"), others="unit", choices=RANGES)
-    zoneout_h: float | None = by_model("P(h keeps its old value)", NONE, low=0, high=1)
-    zoneout_c: float | None = by_model("P(c keeps its old value)", NONE, low=0, high=1)
+    pixels: str = by_model(
+        "[-1, 1) or [0, 1]", of(INDRNN, "signed"), others="unit", choices=RANGES, same_eval=True
+    )
+    zoneout_h: float | None = by_model("P(h keeps its old value)", NONE, **PROBABILITY)
+    zoneout_c: float | None = by_model("P(c keeps its old value)", NONE, **PROBABILITY)
     initial_noise: float | None = by_model(
         "std of noise on h_0; with --permute 0", {"lstm_rbn": 0.1}, low=0
     )
@@ -135,17 +138,17 @@ def labelled(images: Images, o: PixelOptions) -> Labelled:
     return Labelled(images.labels.astype(np.int64), look)
 
 
-def build_classifier(options: PixelOptions, rng: np.random.Generator) -> SequenceClassifier:
+def build_classifier(options: PixelOptions, rng: np.random.Generator) -> LastStepReadout:
     """The network of the options, from sequences (784, B, 1) to the ten digits."""
     o: Any = options
     if o.model in INDRNN:
-        return SequenceClassifier(indrnn_body(o, 1, T, rng), NUM_CLASSES, rng=rng)
+        return LastStepReadout(indrnn_body(o, 1, T, rng), NUM_CLASSES, rng=rng)
     own = {"rng": rng, "dtype": np.dtype(o.dtype), "output": "last", "learn_states": True}
     own |= {"zoneout_h": o.zoneout_h, "zoneout_c": o.zoneout_c}
     of_rbn = {"num_steps": T, "momentum": RBN_MOMENTUM, "initial_noise": o.initial_noise}
     rnn: Any = partial(BatchNormLSTM, **of_rbn)
     rnn = (LSTM if o.model == "lstm" else rnn)(1, o.hidden_size, **own)
-    return SequenceClassifier(RecurrentBody(rnn), NUM_CLASSES, rng=rng, readout_init=GLOROT)
+    return LastStepReadout(RecurrentBody(rnn), NUM_CLASSES, rng=rng, readout_init=GLOROT)
 
 
 def main(argv: list[str] | None = None) -> int:

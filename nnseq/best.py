@@ -11,17 +11,19 @@ from nnseq.optim.schedule import Plateau
 
 
 class BestWeights(NamedTuple):
-    """The model at the evaluation that was best so far.
+    """Model and optimiser at the evaluation that was best so far.
 
     Attributes:
         step: after which it was.
         metric: what it had there; lower is better.
         state: the model's state_dict.
+        optimizer: the optimiser's state_dict.
     """
 
     step: int
     metric: float
     state: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
 
 
 class Best:
@@ -45,17 +47,12 @@ class Best:
         plateau: decides what an improvement is, and when lr is cut.
 
     Attributes:
-        step: after which the best evaluation was; 0 before the first.
-        metric: what it found; None before the first.
-        weights: the model's state_dict there; None before the first.
+        kept: the best evaluation so far; None before the first.
     """
 
     def __init__(self, model: Module, optimizer: Optimizer, plateau: Plateau) -> None:
         self.model, self.optimizer, self.plateau = model, optimizer, plateau
-        self.step = 0
-        self.metric: float | None = None
-        self.weights: Mapping[str, Any] | None = None
-        self._optimizer_state: Mapping[str, Any] | None = None
+        self.kept: BestWeights | None = None
 
     def observe(self, metric: float, step: int) -> bool:
         """Takes note of an evaluation after step number `step`.
@@ -70,47 +67,37 @@ class Best:
         before = self.plateau.best
         was_cut = self.plateau.observe(metric)
         if self.plateau.best != before:
-            self.step, self.metric = int(step), float(metric)
-            self.weights = self.model.state_dict()  # (1)
-            self._optimizer_state = self.optimizer.state_dict()
+            state, of_optimizer = self.model.state_dict(), self.optimizer.state_dict()
+            self.kept = BestWeights(int(step), float(metric), state, of_optimizer)  # (1)
         elif was_cut or self.plateau.is_finished:
-            if self.weights is not None and self._optimizer_state is not None:
-                self.model.load_state_dict(self.weights)  # (2)
-                self.optimizer.load_state_dict(self._optimizer_state)
+            if self.kept is not None:
+                self.model.load_state_dict(self.kept.state)  # (2)
+                self.optimizer.load_state_dict(self.kept.optimizer)
             self.optimizer.lr = self.plateau.lr
         return was_cut
 
-    def snapshot(self) -> BestWeights | None:
-        """The best evaluation's model; None before the first."""
-        if self.weights is None or self.metric is None:
-            return None
-        return BestWeights(self.step, self.metric, self.weights)
-
     def state_dict(self) -> dict[str, Any]:
-        """Returns nested dicts of arrays and JSON-able values, the state of the plateau too."""
-        return {
-            "step": self.step,
-            "metric": self.metric,
-            "plateau": self.plateau.state_dict(),
-            "weights": self.weights,
-            "optimizer": self._optimizer_state,
-        }
+        """Returns values that JSON can hold: the plateau's, and step and metric of what is kept."""
+        step, metric = (None, None) if self.kept is None else self.kept[:2]
+        return {"step": step, "metric": metric, "plateau": self.plateau.state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], kept: BestWeights | None) -> None:
         """Puts back what state_dict returned; model and optimiser have states of their own.
+
+        Args:
+            state: as state_dict returned it.
+            kept: the evaluation that it names.
 
         Raises:
             KeyError: the state is not one of Best.
             ValueError: it belongs to another model or another schedule.
         """
-        weights, own = state["weights"], self.model.state_dict().keys()
-        if weights is not None and weights.keys() != own:
-            strange, model = ", ".join(sorted(weights.keys() ^ own)), type(self.model).__name__
+        own = self.model.state_dict().keys()
+        if kept is not None and kept.state.keys() != own:
+            strange, model = ", ".join(sorted(kept.state.keys() ^ own)), type(self.model).__name__
             raise ValueError(
                 f"Best: load_state_dict: the weights are of another {model}, only one of the two "
                 f"has {strange}; build it with the arguments it was saved with"
             )
-        step, metric, optimizer = state["step"], state["metric"], state["optimizer"]
         self.plateau.load_state_dict(state["plateau"])
-        self.step, self.metric = step, metric
-        self.weights, self._optimizer_state = weights, optimizer
+        self.kept = kept

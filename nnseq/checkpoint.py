@@ -78,6 +78,16 @@ def write(path: str | os.PathLike[str], tree: Tree, attributes: Mapping[str, Any
         ) from error
 
 
+def put_back(path: Path) -> None:
+    """Makes NAME.prev.h5 the present file NAME.h5 again; it keeps its own name too.
+
+    Raises:
+        OSError: the file system refused; both files are as they were.
+    """
+    _name_also(previous_path(path), path)
+    _sync_folder(path.parent)
+
+
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads a file that `write` wrote.
 
@@ -228,19 +238,22 @@ def _write_durably(path: Path, content: memoryview) -> None:
 
 
 def _keep_previous(path: Path) -> None:
-    """Gives the present file a second name, so that there is no moment without a file at `path`."""
-    if not path.exists():
-        return
-    previous = previous_path(path)
-    second_name = path.with_name(f".{previous.name}.tmp")
-    second_name.unlink(missing_ok=True)
+    if path.exists():
+        _name_also(path, previous_path(path))
+
+
+def _name_also(path: Path, second: Path) -> None:
+    """Gives a file a second name, that of another file or not; neither is missing at any moment."""
+    # No writer opens a file of this name: it would write into the one at `path`.
+    link = second.with_name(f".{second.name}.link")
+    link.unlink(missing_ok=True)
     try:
-        os.link(path, second_name)
+        os.link(path, link)
     except OSError:  # a file system without hard links
-        shutil.copyfile(path, second_name)
-    second_name.replace(previous)
+        shutil.copyfile(path, link)
+    link.replace(second)
     # rename() does nothing when both names are already the same file, as after a kill right here.
-    second_name.unlink(missing_ok=True)
+    link.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from nnseq.classification_options import ClassificationOptions
 from nnseq.data.examples import Examples, Labelled
 from nnseq.options import OptionError
-from nnseq.run_files import read_files
+from nnseq.run_files import DataNote, read_files
 
 FEW = 12  # files that are named one by one
 
@@ -29,7 +29,7 @@ S = TypeVar("S", bound=FromFiles)
 
 def read(
     o: ClassificationOptions, name: str, reader: Callable[[Path, str], S]
-) -> tuple[tuple[S, S] | None, str]:
+) -> tuple[tuple[S, S] | None, DataNote]:
     """The training and the test set of some files, and what to say of the files.
 
     Args:
@@ -48,12 +48,12 @@ def read(
     def both(folder: Path) -> tuple[S, S]:
         return reader(folder, "train"), reader(folder, "test")
 
-    found, made_up = read_files(o, name, both, name=name, files=f"the files of {name}")
+    found, note = read_files(o, name, both, name=name, files=f"the files of {name}")
     if found is None:
-        return None, ""
+        return None, note
     files = [x for part in found for x in part.files]
     some = ", ".join(files[:FEW]) + f" and {len(files) - FEW:,} more" * (len(files) > FEW)
-    return found, f"{made_up}: {some}" if made_up else some
+    return found, note._replace(text=f"{note.text}: {some}" if note.text else some)
 
 
 def build_examples(

@@ -126,8 +126,11 @@ class ClassificationOptions(ModelOptions):
         "batch norm before or after the recurrence",
         of(INDRNN, "after"),
         choices=("before", "after"),
+        same_eval=True,
     )
-    act: str | None = by_model("activation", of(INDRNN, "relu"), choices=ACTIVATIONS)
+    act: str | None = by_model(
+        "activation", of(INDRNN, "relu"), choices=ACTIVATIONS, same_eval=True
+    )
     MAG: float | None = by_model("U_bound = MAG^(1/T)", of(INDRNN, 5.0), above=0)
     U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0)
     constrain_u: bool | None = by_model(

@@ -7,8 +7,8 @@ Validation is at the end of every epoch and of --anneal, and every --eval_every 
 sequence is looked at several times, as in random crops, a validation takes each look for a sequence
 of its own; in the test the logits of all its looks are averaged before (1) and (2).
 
-The weights with the best (2) in validation are kept with their optimiser (nnseq.best); they are in
-every checkpoint, and are tested at the end.
+The weights with the best (2) in validation are kept with their optimiser (nnseq.best) in best.h5,
+and are tested at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnseq.backend import to_device
-from nnseq.best import Best, BestWeights
+from nnseq.best import Best
 from nnseq.classification_options import ClassificationOptions
 from nnseq.data.examples import Examples
 from nnseq.data.prefetch import Prefetch
@@ -28,6 +28,7 @@ from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
 from nnseq.plots import Panel, draw
 from nnseq.recipe import build_optimizer, build_plateau
+from nnseq.run_files import DataNote
 from nnseq.task import Task
 from nnseq.tensor import Tensor, no_grad
 
@@ -55,16 +56,18 @@ class ClassificationTask(Task):
         options: batch_size, lr, optimizer, weight_decay, patience, eval_every, anneal, ...
         model: forward(x (T, B, D), rng=...) -> logits (B, classes).
         examples: None builds the model alone, for `--max_steps 0`.
-        note: which files they are from.
+        note: of the files they are from.
         masks: draws dropout and zoneout masks.
     """
+
+    best: Best
 
     def __init__(
         self,
         options: ClassificationOptions,
         model: Module,
         examples: Examples | None,
-        note: str,
+        note: DataNote,
         masks: np.random.Generator,
     ) -> None:
         self.options: Any = options  # what its model has is not None
@@ -118,9 +121,6 @@ class ClassificationTask(Task):
     def epochs_done(self, step: int) -> int | None:
         return None if self.given is None else self.examples.train.epoch
 
-    def best_weights(self) -> BestWeights | None:
-        return self.best.snapshot()
-
     # ---- evaluation ------------------------------------------------------------------------------
 
     def score(self, batches: Prefetch, looks: int = 1) -> Score:
@@ -155,7 +155,8 @@ class ClassificationTask(Task):
         metrics = {"test_acc": test.accuracy, "test_error": test.error, "test_loss": test.loss}
         if looks > 1:
             metrics["test_acc_single"] = test.of_looks
-        at_best = [x for x in self.validations if x[0] == self.best.step]
+        best = self.best_weights()
+        at_best = [x for x in self.validations if best is not None and x[0] == best.step]
         if at_best:
             _, metrics["valid_loss"], metrics["valid_acc"] = at_best[-1]
         return metrics
@@ -188,13 +189,11 @@ class ClassificationTask(Task):
     def state_dict(self) -> dict[str, Any]:
         return {
             "batches": self.examples.train.state_dict(),
-            "best": self.best.state_dict(),
             "epoch": self.epoch,
             "validations": self.validations,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.examples.train.load_state_dict(state["batches"])
-        self.best.load_state_dict(state["best"])
         self.epoch = int(state["epoch"])
         self.validations = [[int(step), *map(float, x)] for step, *x in state["validations"]]

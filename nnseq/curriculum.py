@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from nnseq.models.indrnn import PlainIndRNN
+from nnseq.models.last_step_readout import LastStepReadout
 from nnseq.optim.optimizer import Optimizer
 from nnseq.optim.schedule import Plateau
 
@@ -138,10 +138,14 @@ class FullLength(Plateau):
         return f"T = {self.T}, lr {self.lr:g}, divided by 10 on plateaus"
 
 
-def enter_stage(curriculum: Curriculum, model: PlainIndRNN, optimizer: Optimizer) -> None:
-    """Bounds |u| for the curriculum's T, and slows down what the last layer sums over T steps."""
-    model.set_seq_len(curriculum.T)
-    model.constrain()
-    last = len(model.stack.layers) - 1
+def enter_stage(curriculum: Curriculum, model: LastStepReadout, optimizer: Optimizer) -> None:
+    """Bounds |u| for the curriculum's T, and slows down what the last layer sums over T steps.
+
+    Args:
+        model: its body is a PlainIndRNNBody.
+    """
+    body: Any = model.body
+    body.set_seq_len(curriculum.T)
+    last = len(body.layers) - 1
     for name in ("u", "b"):
-        optimizer.set_lr_factor(f"stack.layers.{last}.rnn.{name}", curriculum.start / curriculum.T)
+        optimizer.set_lr_factor(f"body.layers.{last}.rnn.{name}", curriculum.start / curriculum.T)

@@ -17,7 +17,8 @@ a short array counts as much as a long one; (3) keeps the way back to θ₀ from
 the model's constraints hold again.
 
 Krause, Kahembwe, Murray, Renals 2018, "Dynamic evaluation of neural sequence models", ICML, PMLR
-80:2766-2775, RMS with a global prior. Clip, constraint, R̄ and grid are those of IndRNN's authors.
+80:2766-2775 (arXiv:1709.07432v2), RMS with a global prior. Clip, constraint, R̄ and grid are those
+of IndRNN's authors, in the script PTB/dynamiceval.py.
 """
 
 from __future__ import annotations

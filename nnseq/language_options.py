@@ -3,8 +3,8 @@
     options = parse_language("char_ptb", argv, __doc__, presets=PRESETS, published=PUBLISHED)
 
 What an option is when nothing says so depends on --model, and some options mean something only
-beside another one (NEEDS); elsewhere they are refused. Probabilities say of what: `zoneout_h` is
-the chance that a unit KEEPS its old value, every `p_...` the chance to DROP something.
+beside another one (NEEDS); elsewhere they are refused. The options of the network have a file of
+their own, nnseq/language_network_options.py.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nnseq.cells.indrnn import ACTIVATIONS
-from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, dense_drop
-from nnseq.model_options import BELOW_1, ModelOptions, by_model, default, of, parse_sizes
+from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL
+from nnseq.language_network_options import RECURRENT, NetworkOptions
+from nnseq.model_options import BELOW_1, by_model, default, of
 from nnseq.options import OptionError, data_option, epochs_option, option, parse
 from nnseq.recipe import EPOCHS, check_min_lr
 
-RECURRENT = ("lstm", "gru", "srnn")
-
 # --smoke: whatever the preset, a small model on a small text.
 SMOKE = {"max_steps": 40, "log_every": 10, "eval_every": 20, "sample": 80, "temperature": 0.8}
-SMOKE |= {"seq_len": 12, "batch_size": 8, "eval_batch_size": 32, "lr": 1e-2}
+SMOKE |= {"seq_len": 12, "batch_size": 8, "eval_batch_size": 32, "test_batch_size": 32}
+SMOKE |= {"lr": 1e-2}
 SMOKE_SIZES: dict[str, dict[str, Any]] = {
     PLAIN: {"hidden_size": 24, "num_layers": 2},
     RESIDUAL: {"hidden_size": 24, "num_blocks": 1},
@@ -38,18 +37,11 @@ CONDITIONS: dict[str, Callable[[Any], Any]] = {
     "--dynamic_eval and no --dynamic_grid": lambda o: o.dynamic_eval and not o.dynamic_grid,
     "--batching streams": lambda o: o.batching == "streams",
     "--batching chunks": lambda o: o.batching == "chunks",
-    "--embed_size above 0": lambda o: o.embed_size,
-    "--U_bound 0": lambda o: not o.U_bound,
-    "--zoneout_h or --zoneout_c above 0": lambda o: o.zoneout_h or o.zoneout_c,
-    "--p_drop_igate above 0": lambda o: o.p_drop_igate,
-    "--norm_coef above 0": lambda o: o.norm_coef,
-    "--init uniform": lambda o: o.init == "uniform",
     "--optimizer rmsprop or sgd": lambda o: o.optimizer != "adam",
     "--weight_decay above 0": lambda o: o.weight_decay,
     "--patience above 0": lambda o: o.patience,
     "--patience 0": lambda o: not o.patience,
     "--lr_decay other than 1": lambda o: o.lr_decay not in (None, 1.0),
-    "--num_layers above 1": lambda o: o.model in INDRNN or o.num_layers != 1,
 }
 NEEDS = {
     "temperature": "--sample above 0",
@@ -62,15 +54,6 @@ NEEDS = {
     "random_start": "--batching streams",
     "augment": "--batching chunks",
     "learn_states": "--batching chunks",
-    "tied": "--embed_size above 0",
-    "p_embedding": "--embed_size above 0",
-    "p_drop": "--num_layers above 1",
-    "MAG": "--U_bound 0",
-    "zoneout_masks": "--zoneout_h or --zoneout_c above 0",
-    "ogate_zoneout": "--p_drop_igate above 0",
-    "norm_divisor": "--norm_coef above 0",
-    "norm_of": "--norm_coef above 0",
-    "init_width": "--init uniform",
     "momentum": "--optimizer rmsprop or sgd",
     "bn_decay": "--weight_decay above 0",
     "lr_factor": "--patience above 0",
@@ -81,106 +64,18 @@ NEEDS = {
 
 
 @dataclass(frozen=True)
-class LanguageOptions(ModelOptions):
-    """The options of the language models alone.
+class LanguageOptions(NetworkOptions):
+    """All options of the language models.
 
     Raises:
-        OptionError: as ModelOptions, or options that contradict each other.
+        OptionError: as NetworkOptions, or options that contradict each other.
     """
 
-    conditions = CONDITIONS
-    needs = NEEDS
+    conditions: ClassVar = {**NetworkOptions.conditions, **CONDITIONS}
+    needs: ClassVar = {**NetworkOptions.needs, **NEEDS}
     rho: ClassVar[float] = 0.9  # of rmsprop
 
     data: str | None = data_option()
-    model: str = option("lstm", "the network", choices=(*INDRNN, *RECURRENT))
-
-    # ---- the network ---------------------------------------------------------------------------
-    hidden_size: int | None = by_model(
-        "units of a layer",
-        {PLAIN: 2000, RESIDUAL: 2000} | of(RECURRENT, 1000),
-        low=1,
-    )
-    num_layers: int | None = by_model("recurrent layers", {PLAIN: 6} | of(RECURRENT, 1), low=1)
-    num_blocks: int | None = by_model("residual blocks", {RESIDUAL: 5}, low=1)
-    growth_rate: int | None = by_model("features a dense layer adds", {DENSE: 256}, low=1)
-    block_config: str | None = by_model(
-        "layers of each dense block", {DENSE: "8,6,4"}, parse=parse_sizes
-    )
-    embed_size: int = by_model(
-        "width of the embedding; 0: symbols are one-hot", of(INDRNN, 600), others=0, low=0
-    )
-    tied: bool | None = by_model(
-        "embedding and decoder share their weights", of(INDRNN, True), others=False, negatable=True
-    )
-    p_embedding: float | None = default("P(a symbol's row is dropped)", 0.0, low=0, high=BELOW_1)
-    p_words: float = default(
-        "P(an entry of the embedded text is dropped, at all steps)", 0.0, low=0, high=BELOW_1
-    )
-    p_head: float = default(
-        "P(an entry before the decoder is dropped, at all steps)", 0.0, low=0, high=BELOW_1
-    )
-    p_drop: float | None = by_model(
-        "P(an entry between layers is dropped, at all steps)",
-        {PLAIN: 0.25, RESIDUAL: 0.45, DENSE: 0.5},
-        others=0.0,
-        low=0,
-        high=BELOW_1,
-    )
-
-    # ---- IndRNN --------------------------------------------------------------------------------
-    p_drop_last: float | None = by_model(
-        "P(an entry after the last layer is dropped)",
-        {PLAIN: 0.0, RESIDUAL: 0.0},
-        low=0,
-        high=BELOW_1,
-    )
-    p_drop_inner: float | None = dense_drop("after a dense layer's first part", 0.1)
-    p_drop_transition: float | None = dense_drop("after a dense transition", 0.4)
-    bn: str | None = by_model(
-        "batch norm before or after the recurrence",
-        of(INDRNN, "before"),
-        choices=("before", "after"),
-    )
-    MAG: float | None = by_model("U_bound = MAG^(1/seq_len)", of(INDRNN, 2.0), above=0)
-    act: str | None = by_model("activation", of(INDRNN, "relu"), choices=ACTIVATIONS)
-    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0)
-    small_norm_init: bool | None = by_model(
-        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True
-    )
-
-    # ---- LSTM, GRU, simple RNN -----------------------------------------------------------------
-    zoneout_h: float | None = by_model(
-        "P(h keeps its old value)", of(RECURRENT, 0.0), low=0, high=1
-    )
-    zoneout_c: float | None = by_model("P(c keeps its old value)", {"lstm": 0.0}, low=0, high=1)
-    zoneout_masks: str | None = by_model(
-        "of zoneout", of(RECURRENT, "fresh"), choices=("fresh", "shared", "static")
-    )
-    p_drop_igate: float | None = by_model(
-        "P(what a step writes is dropped)", of(("lstm", "gru"), 0.0), low=0, high=1
-    )
-    ogate_zoneout: bool | None = by_model(
-        "h is held too where the input gate is dropped", {"lstm": False}, negatable=True
-    )
-    weight_noise: float | None = by_model(
-        "std of noise on every weight matrix, in training", of(RECURRENT, 0.0), low=0
-    )
-    norm_coef: float | None = by_model("of the norm stabiliser", of(RECURRENT, 0.0), low=0)
-    norm_divisor: str | None = by_model(
-        "of its sum over steps", of(RECURRENT, "states"), choices=("states", "differences")
-    )
-    norm_of: str | None = by_model("the states it acts on", of(RECURRENT, "h"), choices=("h", "c"))
-    init: str | None = by_model(
-        "of weights; orthogonal: W_hh, and W_ih as glorot",
-        of(RECURRENT, "orthogonal"),
-        choices=("orthogonal", "glorot", "uniform"),
-    )
-    init_width: float | None = by_model("U(-width/2, width/2)", of(RECURRENT, 0.2), above=0)
-    forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0})
-    learn_states: bool | None = by_model(
-        "the state that every chunk begins with is learned", of(RECURRENT, True), negatable=True
-    )
 
     # ---- batches -------------------------------------------------------------------------------
     batching: str = by_model(
@@ -188,8 +83,9 @@ class LanguageOptions(ModelOptions):
         of(INDRNN, "streams"),
         others="chunks",
         choices=("streams", "chunks"),
+        same_eval=True,
     )
-    seq_len: int = by_model("tokens of a window", of(INDRNN, 50), others=100, low=2)
+    seq_len: int = by_model("tokens of a window", of(INDRNN, 50), others=100, low=2, same_eval=True)
     batch_size: int = by_model("windows of a step", of(INDRNN, 128), others=32, low=1)
     variable_len: bool | None = by_model(
         "windows of random length", of(INDRNN, True), others=False, negatable=True
@@ -200,11 +96,20 @@ class LanguageOptions(ModelOptions):
     random_start: int | None = by_model(
         "an epoch leaves out up to so many windows at its start", of(INDRNN, 5), others=0, low=0
     )
+    learn_states: bool | None = by_model(
+        "the state that every chunk begins with is learned", of(RECURRENT, True), negatable=True
+    )
     augment: bool | None = default(
         "chunks begin at a random offset, new each epoch", True, negatable=True
     )
     eval_batch_size: int = by_model(
-        "columns of the text in evaluation", of(INDRNN, 10), others=32, low=1
+        "columns of the validation set", of(INDRNN, 10), others=32, low=1
+    )
+    test_batch_size: int = option(
+        None,
+        f"columns of the test set (default: 1 of {', '.join(INDRNN)}; else as --eval_batch_size)",
+        low=1,
+        same_run=False,
     )
 
     # ---- recipe --------------------------------------------------------------------------------
@@ -259,48 +164,25 @@ class LanguageOptions(ModelOptions):
         "of the sample; 0: the likeliest symbol", 1.0, low=0, same_run=False
     )
 
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """--block_config as numbers."""
-        return parse_sizes(self.block_config or "")
-
     def derived(self) -> Mapping[str, Any]:
         values = dict(super().derived())
+        columns = self.eval_batch_size or values["eval_batch_size"]
+        values["test_batch_size"] = 1 if self.model in INDRNN else columns
         patience = values["patience"] if self.patience is None else self.patience
         return values if patience else values | {"epochs": EPOCHS}
 
     def check(self) -> None:
         super().check()
         check_min_lr(self)
-        if self.model in INDRNN and not self.embed_size:
-            raise OptionError(
-                f"--embed_size 0 came with --model {self.model}, whose head is as wide "
-                "as the embedding; give one above 0"
-            )
         if self.model in INDRNN and self.batch_size == 1 and not self.eval:
             raise OptionError(
                 f"--batch_size 1 came with --model {self.model}, whose batch norm averages every "
                 "step over the batch, expected at least 2"
             )
-        if self.tied and self.model in RECURRENT and self.embed_size != self.hidden_size:
-            raise OptionError(
-                f"--tied came with --embed_size {self.embed_size} and --hidden_size "
-                f"{self.hidden_size}, which then share a table; make them equal"
-            )
-        if self.zoneout_masks == "shared" and not (self.zoneout_h and self.zoneout_c):
-            raise OptionError(
-                "--zoneout_masks shared came, but not both --zoneout_h and --zoneout_c, which "
-                "share them; give both"
-            )
         if self.zoneout_masks == "static" and self.dynamic_len and self.dynamic_len > self.seq_len:
             raise OptionError(
                 f"--dynamic_len {self.dynamic_len} came with --zoneout_masks static of --seq_len "
                 f"{self.seq_len} steps, expected at most that; lower it"
-            )
-        if self.norm_of == "c" and self.model != "lstm":
-            raise OptionError(
-                f"--norm_of c came with --model {self.model}, which has no c; drop it, or choose "
-                "--model lstm"
             )
 
 

@@ -1,36 +1,29 @@
 """Training a language model on the files of a text: what char_ptb, word_ptb and text8 share.
 
-    loss        mean of -ln p(next token) over the window, in nats, + the norm stabiliser   (1)
-    bpc         nats / ln 2, bits per character                                             (2)
-    perplexity  exp(nats), of words                                                         (3)
-
-(2) and (3) are of the mean nats over ALL targets of a text, never means of such numbers. A model
-that is trained on streams is evaluated on streams: --eval_batch_size of them, each from the zero
-state, which is then carried to its end. A model that is trained on chunks is evaluated on chunks
-of as many steps, each from the state that chunks begin with.
+    loss = mean of -ln p(next token) over the window, in nats, + the norm stabiliser        (1)
 
 Validation is at the end of every epoch, and every --eval_every steps. The best weights so far are
-kept with their optimiser (nnseq.best); they are in every checkpoint, and are tested at the end.
+kept with their optimiser (nnseq.best) in best.h5, and are tested at the end.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnseq.backend import to_device
-from nnseq.best import Best, BestWeights
-from nnseq.data.batches import Batches, TextBatch
+from nnseq.best import Best
+from nnseq.data.batches import Batches
 from nnseq.data.chunks import Chunks
 from nnseq.data.corpus import EOS, Corpus, text_of
 from nnseq.data.prefetch import Prefetch
-from nnseq.data.streams import Streams, Variable, windows
-from nnseq.dynamic_evaluation import dynamic_evaluation, gradient_rms, grid
+from nnseq.data.streams import Streams, Variable
+from nnseq.language_evaluation import Evaluation, check_lengths
 from nnseq.language_models import build_model
 from nnseq.language_options import LanguageOptions
 from nnseq.models import detach
@@ -39,10 +32,10 @@ from nnseq.ops.losses import cross_entropy
 from nnseq.options import OptionError
 from nnseq.plots import Panel, draw
 from nnseq.recipe import build_optimizer, build_plateau
-from nnseq.run_files import read_files
+from nnseq.run_files import DataNote, read_files
 from nnseq.sampling import sample
 from nnseq.task import Task, streams
-from nnseq.tensor import Tensor, no_grad
+from nnseq.tensor import Tensor
 
 
 class Text(NamedTuple):
@@ -73,6 +66,8 @@ class LanguageTask(Task):
         DataError: files that are missing or wrong.
     """
 
+    best: Best
+
     def __init__(self, options: LanguageOptions, text: Text) -> None:
         self.options: Any = options  # what its model has is not None
         o = self.options
@@ -91,16 +86,11 @@ class LanguageTask(Task):
         if self.corpus is not None:
             try:
                 self.batches = Prefetch(build_batches(o, self.corpus.train, data))
-                for ids in (self.corpus.valid, self.corpus.test):
-                    self.windows(ids)
             except ValueError as error:
-                raise OptionError(
-                    f"--seq_len, --batch_size or --eval_batch_size: {error}"
-                ) from None
-            if o.dynamic_eval:
-                check_dynamic(o, self.corpus)
+                raise OptionError(f"--seq_len or --batch_size: {error}") from None
+            check_lengths(o, self.corpus)
             self.steps_per_epoch = self.batches.steps_per_epoch
-        self.measure = "ppl" if text.is_of_words else "bpc"
+        self.evaluation = Evaluation(o, self.model, is_of_words=text.is_of_words)
 
     def forget(self) -> None:
         """Sets the carried state to zero."""
@@ -135,20 +125,18 @@ class LanguageTask(Task):
             self.optimizer.lr /= o.lr_decay
         columns = {"epoch": epoch, "lr": float(self.optimizer.lr)}
         if ended or (o.eval_every and step % o.eval_every == 0):
-            nats = self.nats(self._corpus().valid)
+            nats = self.evaluation.nats(self._corpus().valid, o.eval_batch_size)
             self.validations.append([step, nats])
             if self.best.observe(nats, step):
                 self.forget()  # it belongs to weights that are gone
             self.is_finished = self.best.plateau.is_finished
         if self.validations:  # the last one, at whatever step
-            columns[f"valid_{self.measure}"] = self.measured(self.validations[-1][1])
+            nats = self.validations[-1][1]
+            columns[f"valid_{self.evaluation.measure}"] = self.evaluation.measured(nats)
         return columns
 
     def epochs_done(self, step: int) -> int | None:
         return None if self.batches is None else self.batches.epoch
-
-    def best_weights(self) -> BestWeights | None:
-        return self.best.snapshot()
 
     def close(self) -> None:
         if self.batches is not None:
@@ -156,76 +144,8 @@ class LanguageTask(Task):
 
     # ---- evaluation ------------------------------------------------------------------------------
 
-    def measured(self, nats: float) -> float:
-        """(2), or of words (3), inf where it overflows."""
-        if self.measure == "bpc":
-            return nats / math.log(2)
-        return math.exp(nats) if nats < 700 else math.inf
-
-    def windows(self, ids: np.ndarray) -> Iterator[TextBatch]:
-        """All targets of a text, as its evaluation reads them."""
-        o = self.options
-        steps = o.seq_len - (o.batching == "chunks")
-        batches = windows(ids, o.eval_batch_size, steps)
-        if o.batching == "streams":
-            return batches
-        return (batch._replace(is_first=True) for batch in batches)
-
-    def nats(self, ids: np.ndarray) -> float:
-        """The mean nats of all targets of a text, no mask drawn, nothing recorded."""
-        total, count, states, start = 0.0, 0, None, 0
-        was_training = self.model.is_training
-        self.model.eval()
-        with no_grad():
-            for batch in self.windows(ids):
-                if batch.is_first:
-                    states, start = None, 0
-                x, y = (to_device(ids, self.options.device) for ids in (batch.x, batch.y))
-                a, states = self.model(x, states, start=start)
-                start += len(x)
-                total += float(cross_entropy(a, y, reduction="sum").item())
-                count += y.size
-        self.model.train(was_training)
-        return total / count
-
     def evaluate(self) -> dict[str, float]:
-        corpus = self._corpus()
-        nats = {"valid": self.nats(corpus.valid), "test": self.nats(corpus.test)}
-        metrics = {f"{part}_{self.measure}": self.measured(x) for part, x in nats.items()}
-        metrics["test_loss"] = nats["test"]
-        if self.options.dynamic_eval:
-            dynamic = self._dynamic_nats(corpus)
-            metrics |= {
-                f"{part}_{self.measure}_dynamic": self.measured(x) for part, x in dynamic.items()
-            }
-        return metrics
-
-    def _dynamic_nats(self, corpus: Corpus) -> dict[str, float]:
-        """Valid and test under a model that adapts on the way, text in one stream."""
-        o = self.options
-        T, clip = o.dynamic_len, o.clip_value
-        rms = gradient_rms(self.model, windows(corpus.train, o.batch_size, T), clip_value=clip)
-        lr, decay = o.dynamic_lr, o.dynamic_decay
-        if o.dynamic_grid:
-            try:
-                point = grid(
-                    self.model, lambda: windows(corpus.valid, 1, T), rms, T=T, clip_value=clip
-                ).best
-            except ValueError as error:
-                raise OptionError(f"--dynamic_grid: {error}") from None
-            lr, decay = point.lr, point.decay
-            print(f"dynamic evaluation: --dynamic_lr {lr:g} --dynamic_decay {decay:g} are best")
-        found = {}
-        for part in ("valid", "test"):
-            text = windows(getattr(corpus, part), 1, T)
-            found[part] = dynamic_evaluation(
-                self.model, text, rms, lr=lr, decay=decay, clip_value=clip
-            )
-            if not math.isfinite(found[part]):
-                raise OptionError(
-                    f"--dynamic_lr {lr:g}: the parameters diverged on {part}; lower it"
-                )
-        return found
+        return self.evaluation.metrics(self._corpus())
 
     def leave(self, folder: Path) -> None:
         """Writes sample.txt, and curve.png with the validations beside the training loss."""
@@ -241,11 +161,12 @@ class LanguageTask(Task):
             rows = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
             loss = ([row["step"] for row in rows], [row["loss"] for row in rows])
             steps, nats = zip(*self.validations, strict=True)
-            valid = (steps, [self.measured(x) for x in nats])
-            name = f"validation {self.measure}"
+            valid = (steps, [self.evaluation.measured(x) for x in nats])
+            measure = self.evaluation.measure
+            name = f"validation {measure}"
             panels = [
                 Panel("training", "step", {"loss, nats": loss}, self.baseline, is_log=False),
-                Panel(name, "step", {name: valid}, is_log=self.measure == "ppl"),
+                Panel(name, "step", {name: valid}, is_log=measure == "ppl"),
             ]
             draw(folder / "curve.png", panels, 2)
 
@@ -264,7 +185,6 @@ class LanguageTask(Task):
         states = self.states or ()
         return {
             "batches": {} if self.batches is None else self.batches.state_dict(),
-            "best": self.best.state_dict(),
             "states": {str(k): state for k, state in enumerate(states)},
             "start": self.start,
             "epoch": self.epoch,
@@ -274,7 +194,6 @@ class LanguageTask(Task):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if self.batches is not None:
             self.batches.load_state_dict(state["batches"])
-        self.best.load_state_dict(state["best"])
         carried = state["states"]
         device = self.options.device
         arrays = tuple(to_device(carried[str(k)], device) for k in range(len(carried)))
@@ -294,24 +213,17 @@ class LanguageTask(Task):
 # ---- made from options ---------------------------------------------------------------------------
 
 
-def read(o: Any, text: Text) -> tuple[Corpus | None, str]:
+def read(o: Any, text: Text) -> tuple[Corpus | None, DataNote]:
     """The corpus, or None for `--max_steps 0` without `--data`; and which files it is of.
 
     Raises:
         OptionError: no `--data` although one is needed.
         DataError: files that are missing or wrong.
     """
-    corpus, made_up = read_files(o, text.source, text.read, name=text.name, files=text.files)
-    return corpus, made_up or ("" if corpus is None else ", ".join(corpus.files))
-
-
-def check_dynamic(o: Any, corpus: Corpus) -> None:
-    """Refuses, before anything is trained, a --dynamic_len for which a text is too short."""
-    try:
-        for ids, B in ((corpus.train, o.batch_size), (corpus.valid, 1), (corpus.test, 1)):
-            windows(ids, B, o.dynamic_len)
-    except ValueError as error:
-        raise OptionError(f"--dynamic_len {o.dynamic_len} or --batch_size: {error}") from None
+    corpus, note = read_files(o, text.source, text.read, name=text.name, files=text.files)
+    if corpus is None or note.text:
+        return corpus, note
+    return corpus, note._replace(text=", ".join(corpus.files))
 
 
 def build_batches(o: Any, ids: np.ndarray, rng: np.random.Generator) -> Batches:

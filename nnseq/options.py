@@ -56,6 +56,7 @@ def option(
     parse: Any = None,
     negatable: bool = False,
     same_run: bool = True,
+    same_eval: bool = False,
 ) -> Any:
     """One field of an options dataclass, which is one flag.
 
@@ -67,10 +68,12 @@ def option(
         parse: called with a text to check its form; raises ValueError.
         negatable: a bool also gets `--no_<name>`.
         same_run: the option belongs to the mathematics, so that `--resume` needs the same value.
+        same_eval: evaluation depends on it, as on what a model is shown, and no array of a file
+            tells its value, so that `--eval` needs that of training.
     """
     limits = {"low": low, "above": above, "high": high}
     metadata = {"help": help, "choices": tuple(choices), "parse": parse, **limits}
-    metadata |= {"negatable": negatable, "same_run": same_run}
+    metadata |= {"negatable": negatable, "same_run": same_run, "same_eval": same_eval}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -253,6 +256,17 @@ def differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
         f"--{name} is {own.get(name)}, the checkpoint has {stored.get(name)}"
         for name in sorted(ours | (stored.keys() - own.keys()))
         if name not in own or name not in stored or own[name] != stored[name]
+    ]
+
+
+def eval_differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
+    """Lists the options without which a model is not what was trained, where they differ."""
+    own = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
+    asked = (f.name for f in dataclasses.fields(options) if f.metadata["same_eval"])
+    return [
+        f"--{name} is {own[name]}, it was trained with {stored[name]}"
+        for name in asked
+        if name in stored and own[name] != stored[name]
     ]
 
 

@@ -42,7 +42,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.curve = self.path / "curve.png"
         self.summary = self.path / "summary.json"
-        self.best_step: int | None = None  # of the weights in best.h5, as far as this process knows
+        self.best_step: int | None = None  # of what best.h5 holds, as far as this process knows
         try:
             self._check_use(options)
             self.path.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnseq import backend, machine
+from nnseq.backend import report
+from nnseq.machine import versions
 from nnseq.options import Options
 from nnseq.run_folder import RunFolder, naming
 from nnseq.task import Position, Task
@@ -12,8 +13,8 @@ from nnseq.task import Position, Task
 
 def first_lines(task: Task, options: Options) -> list[str]:
     """What is printed before the first step's line: files, kernels, sizes, and the task's own."""
-    ran = ", ".join(f"{op}: {name}" for op, name in backend.report().items())
-    data = f"{task.data_note}  |  " if task.data_note else ""
+    ran = ", ".join(f"{op}: {name}" for op, name in report().items())
+    data = f"{task.data_note.text}  |  " if task.data_note.text else ""
     return [
         f"{data}kernels: {ran or 'none has run'}  |  "
         f"device {options.device}, {options.threads} threads, "
@@ -32,12 +33,12 @@ def summary(
         "params": task.model.num_parameters(),
         "steps": position.step,
         "seconds": round(position.seconds, 3),
-        **_waiting(task, position),
+        **_data(task, position),
         "metrics": metrics,
         "device": options.device,
-        "kernels": backend.report(),
+        "kernels": report(),
         "threads": options.threads,
-        "versions": machine.versions(),
+        "versions": versions(),
     }
 
 
@@ -51,9 +52,11 @@ def draw_curve(experiment: str, task: Task, folder: RunFolder) -> None:
         learning_curve(folder.curve, steps, losses, title=experiment, baseline=task.baseline)
 
 
-def _waiting(task: Task, position: Position) -> dict[str, Any]:
+def _data(task: Task, position: Position) -> dict[str, Any]:
     """What summary.json says of files: which, and the share of the time that steps waited."""
-    if not task.data_note:
+    note = task.data_note
+    if not note.text:
         return {}
     share = position.waited / position.seconds if position.seconds else 0.0
-    return {"data": task.data_note, "data_wait": round(share, 5)}
+    own = {"data": note.text, "data_fingerprint": note.fingerprint}
+    return {**own, "data_wait": round(share, 5)}

@@ -29,8 +29,9 @@ from nnseq.machine import versions
 from nnseq.options import OptionError, Options, differences
 from nnseq.plots import Panel, draw
 from nnseq.run_folder import RunFolder, naming
+from nnseq.run_settings import resolved, settings
 from nnseq.task import Task
-from nnseq.train import resolved, run, settings
+from nnseq.train import run
 
 OF_THE_SWEEP = ("out", "resume", "overwrite", "eval", "load_weight", "smoke", "preset")
 

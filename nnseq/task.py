@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnseq.best import BestWeights
+from nnseq.best import Best, BestWeights
 from nnseq.nn.module import Module
 from nnseq.optim.optimizer import Optimizer
+from nnseq.run_files import DataNote
 from nnseq.tensor import Tensor
 
 
@@ -52,10 +53,11 @@ class Task(ABC):
     Attributes:
         model, optimizer: of this project's kinds.
         rngs: name -> every generator that training draws from; checkpointed.
+        best: keeps the best evaluation; checkpointed. None: nothing is evaluated on the way.
         baseline: (name, loss) of a trivial answer, shown beside the loss.
         steps_per_epoch: of a training set that ends; None where data is generated, or where epochs
             differ in length.
-        data_note: which files are read, for the first line printed and for summary.json.
+        data_note: which files are read, and the fingerprint that a resumed run must find again.
         waited: seconds that this process has waited for batches.
         is_finished: the recipe has reached its end, whatever `--max_steps` says; checkpointed.
     """
@@ -63,9 +65,10 @@ class Task(ABC):
     model: Module
     optimizer: Optimizer
     rngs: Mapping[str, np.random.Generator]
+    best: Best | None = None
     baseline: tuple[str, float] | None = None
     steps_per_epoch: int | None = None
-    data_note: str = ""
+    data_note: DataNote = DataNote()
     waited: float = 0.0
     is_finished: bool = False
 
@@ -94,7 +97,7 @@ class Task(ABC):
 
     def best_weights(self) -> BestWeights | None:
         """What the test set is evaluated with, and best.h5 holds; None: the model as it is."""
-        return None
+        return None if self.best is None else self.best.kept
 
     def leave(self, folder: Path) -> None:  # noqa: B027  (most tasks leave nothing)
         """Writes what else a run leaves in its folder; called after evaluate, as that is."""
@@ -107,7 +110,7 @@ class Task(ABC):
         return []
 
     def state_dict(self) -> dict[str, Any]:
-        """What `loss` and `observe` carry from step to step, besides rngs and is_finished.
+        """What `loss` and `observe` carry from step to step, besides rngs, best and is_finished.
 
         Returns:
             Nested dicts of arrays and JSON-able values.

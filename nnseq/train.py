@@ -17,38 +17,34 @@ the run before it can reach the parameters, and thereby the checkpoint.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
 
-from nnseq import backend, machine
-from nnseq.backend import Array
+from nnseq.backend import DeviceError, clear_report
 from nnseq.checkpoint import CheckpointError
 from nnseq.data.files import DataError
+from nnseq.finite import KEPT, NonFiniteError, bad_gradient, bad_parameter, check_numbers
 from nnseq.interrupt import Interrupted, Interrupts
+from nnseq.machine import keep_freed_memory
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
 from nnseq.progress import Progress, as_text
 from nnseq.run_folder import RunFolder
 from nnseq.run_report import draw_curve, first_lines, summary
-from nnseq.snapshot import load_snapshot, load_weights, save_best, save_snapshot
+from nnseq.run_settings import resolved, settings
+from nnseq.snapshot import load_snapshot, load_weights, save_snapshot
 from nnseq.task import Position, Task
 from nnseq.tensor import no_grad
 
 O = TypeVar("O", bound=Options)
 
-
 NUMPY_TOO_BIG = ("array is too big", "Maximum allowed dimension")  # both come as ValueError
-
-
-class NonFiniteError(ArithmeticError):
-    """A loss, gradient or parameter is nan or infinite; the message names the first."""
 
 
 def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
@@ -69,7 +65,7 @@ def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
     except Interrupted as interrupted:
         print(f"{experiment}: {interrupted}", file=sys.stderr)
         return interrupted.code
-    except (OptionError, backend.DeviceError) as error:
+    except (OptionError, DeviceError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 2
     except (CheckpointError, DataError, NonFiniteError, OSError) as error:
@@ -83,28 +79,10 @@ def run(experiment: str, options: O, build: Callable[[O], Task]) -> int:
     return 0
 
 
-def resolved(options: O) -> O:
-    """The options with device, threads and kernels decided, as a run records them.
-
-    Raises:
-        OptionError: these kernels do not run on that device.
-        backend.DeviceError: the device cannot be used.
-    """
-    options = dataclasses.replace(
-        options,
-        device=machine.choose_device(options.device),
-        threads=options.threads or machine.most_threads(),
-    )
-    _check_kernels(options)
-    if options.kernels == "auto":  # NNSEQ_KERNELS counts as if it had been given
-        options = dataclasses.replace(options, kernels=backend.forced_kernels())
-    return options
-
-
 def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: Interrupts) -> None:
     options = resolved(options)
-    machine.keep_freed_memory()
-    backend.clear_report()
+    keep_freed_memory()
+    clear_report()
     with (
         settings(options),
         RunFolder(options) as folder,
@@ -112,7 +90,8 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
     ):
         position = Position()
         if options.load_weight and not options.resume:
-            position.step = load_weights(options.load_weight, task)
+            evaluated = options if options.eval else None
+            position.step = load_weights(options.load_weight, task, evaluated)
         if not options.eval:
             position = _train(experiment, task, options, folder, interrupts)
         metrics: dict[str, float] = {}
@@ -131,7 +110,7 @@ def _train(
     """Begins or continues a run, up to its end and the picture of its curve."""
     position = Position()
     if options.resume:
-        position = load_snapshot(folder.checkpoint, task, options)
+        position = load_snapshot(folder, task, options)
     else:
         folder.start()
     is_over = _is_over(task, options, position)
@@ -144,7 +123,6 @@ def _train(
     elif position.step == 0:
         print(*first_lines(task, options), sep="\n", flush=True)
     if position.step > 0:
-        _save_best(task, options, folder)  # a kill may have come between it and the checkpoint
         draw_curve(experiment, task, folder)
     return position
 
@@ -162,7 +140,7 @@ def fit(
     Args:
         task: what is trained, in place.
         options: max_steps, epochs, save_every, log_every, clip_value, clip_norm.
-        folder: gets metrics.jsonl and checkpoint.h5.
+        folder: gets metrics.jsonl, best.h5 and checkpoint.h5.
         position: where to begin; moved on in place.
         interrupts: a signal that comes during a step is honoured after it.
         progress: gets the lines.
@@ -187,12 +165,7 @@ def fit(
         loss = _step(task, options, position.step + 1)
         position.step += 1
         columns = task.observe(position.step, loss)
-        for name, value in columns.items():
-            if not math.isfinite(value):
-                raise NonFiniteError(
-                    f"step {position.step}: {name} is {value}; the checkpoint of before is kept; "
-                    "lower --lr or bound the gradients with --clip_norm"
-                )
+        check_numbers(f"step {position.step}", columns, KEPT)
         position.seconds = time.perf_counter() - started
         position.waited = waited_before + task.waited
         if is_first:  # only now is it known which kernels run
@@ -223,14 +196,13 @@ def _step(task: Task, options: Options, number: int) -> float:
     with np.errstate(all="ignore"):
         loss = task.loss()
         value = float(loss.item())
-        culprit = "" if math.isfinite(value) else first_non_finite("parameter", _parameters(task))
+        culprit = "" if math.isfinite(value) else bad_parameter(task.model)
         if not culprit:
             loss.backward()
-            culprit = first_non_finite("gradient of", _gradients(task))
+            culprit = bad_gradient(task.model)
     if culprit or not math.isfinite(value):
         raise NonFiniteError(
-            f"step {number}: the loss is {value:.6g}; {culprit or 'every array is finite'}; the "
-            "checkpoint of before is kept; lower --lr or bound the gradients with --clip_norm"
+            f"step {number}: the loss is {value:.6g}; {culprit or 'every array is finite'}; {KEPT}"
         )
     if options.clip_value:
         clip_grad_value(task.model.parameters(), options.clip_value)
@@ -242,44 +214,12 @@ def _step(task: Task, options: Options, number: int) -> float:
 
 
 def _save(task: Task, options: Options, folder: RunFolder, position: Position) -> None:
-    """Writes checkpoint.h5, never ahead of metrics.jsonl, never with parameters not finite."""
-    culprit = first_non_finite("parameter", _parameters(task))
+    """Writes the run's files, never ahead of metrics.jsonl, never with parameters not finite."""
+    culprit = bad_parameter(task.model)
     if culprit:
-        raise NonFiniteError(
-            f"after step {position.step}: {culprit}; not saved, the checkpoint of before is kept; "
-            "lower --lr or bound the gradients with --clip_norm"
-        )
+        raise NonFiniteError(f"after step {position.step}: {culprit}; not saved, {KEPT}")
     folder.sync_metrics()
-    _save_best(task, options, folder)
-    save_snapshot(folder.checkpoint, task, options, position)
-
-
-def _save_best(task: Task, options: Options, folder: RunFolder) -> None:
-    """Writes best.h5 where the task has other best weights than this process last wrote."""
-    best = task.best_weights()
-    if best is not None and folder.best_step != best.step:
-        save_best(folder.best, task, options)
-        folder.best_step = best.step
-
-
-def first_non_finite(what: str, arrays: Iterable[tuple[str, Array]]) -> str:
-    """Names the first array that holds nan or infinity; "" if there is none."""
-    for name, x in arrays:
-        xp = backend.array_module(x)
-        finite = xp.isfinite(x)
-        if not finite.all():
-            count = int(x.size - finite.sum())
-            entries = f"{count} of {x.size} entries"
-            return f"the first array that is not finite is the {what} {name}: {entries}"
-    return ""
-
-
-def _parameters(task: Task) -> Iterable[tuple[str, Array]]:
-    return ((name, p.data) for name, p in task.model.named_parameters())
-
-
-def _gradients(task: Task) -> Iterable[tuple[str, Array]]:
-    return ((name, p.grad) for name, p in task.model.named_parameters() if p.grad is not None)
+    save_snapshot(folder, task, options, position)
 
 
 def evaluate(task: Task, folder: RunFolder) -> dict[str, float]:
@@ -304,9 +244,7 @@ def evaluate(task: Task, folder: RunFolder) -> dict[str, float]:
         task.model.train()
         if last is not None:
             task.model.load_state_dict(last)
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise NonFiniteError(f"test set: {name} is {value}; these parameters cannot be used")
+    check_numbers("test set", metrics, "these parameters cannot be used")
     return metrics
 
 
@@ -324,31 +262,3 @@ def _is_over(task: Task, options: Options, position: Position) -> bool:
         return True
     epochs, done = getattr(options, "epochs", None), task.epochs_done(position.step)
     return epochs is not None and done is not None and done >= epochs
-
-
-def _check_kernels(options: Options) -> None:
-    usable = ("auto", *backend.PREFERENCE[options.device])
-    asked = {"--kernels": options.kernels}
-    if options.kernels == "auto":
-        asked["NNSEQ_KERNELS"] = backend.forced_kernels()
-    for who, name in asked.items():
-        if name not in usable:
-            raise OptionError(
-                f"{who}: {name} came with device {options.device}, expected one of "
-                f"{', '.join(usable)}; choose another, or another --device"
-            )
-
-
-@contextmanager
-def settings(options: Options) -> Iterator[None]:
-    """Inside the block `--threads` and `--kernels` hold; "auto" leaves NNSEQ_KERNELS its say.
-
-    Raises:
-        OptionError: more threads than there are.
-    """
-    count, most = options.threads or 1, machine.most_threads()
-    if count > most:
-        raise OptionError(f"--threads: {count} came, expected at most {most}, the CPUs usable here")
-    kernels = nullcontext() if options.kernels == "auto" else backend.use_kernels(options.kernels)
-    with machine.limited_threads(count), kernels:
-        yield

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
+from nnseq.best import Best
 from nnseq.nn.linear import Linear
 from nnseq.ops.losses import mse
-from nnseq.optim import Adam
+from nnseq.optim import Adam, Plateau
 from nnseq.options import Options, epochs_option, option
 from nnseq.task import Task, streams
 from nnseq.tensor import Tensor
@@ -71,6 +72,35 @@ class Line(Task):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.steps_seen = state["steps_seen"]
+
+
+# Of the evaluations after steps 2, 4, 6, ...: the best is the third, lr is cut after two worse.
+SCORES = [5.0, 4.0, 3.0, 3.5, 3.2, 3.3, 3.4, 3.0, 3.0, 3.0]
+BEST_STEP = 6
+
+
+class Scored(Line):
+    """Evaluates every second step, with scores that are given, and follows Best."""
+
+    best: Best
+    rate = 0.5
+
+    def __init__(self, options: LineOptions) -> None:
+        super().__init__(options)
+        self.optimizer.lr = self.rate
+        self.best = Best(self.model, self.optimizer, Plateau(self.rate, 2, 0.5))
+        self.happened: list[str] = []
+
+    def observe(self, step: int, loss: float) -> dict[str, float]:
+        if step % 2 == 0 and self.best.observe(SCORES[step // 2 - 1], step):
+            self.happened.append(f"cut {step}")
+        return {"lr": self.optimizer.lr}
+
+    def leave(self, folder: Path) -> None:
+        weights = self.model.state_dict()
+        assert not (self.model.W * 1.0).requires_grad
+        assert not self.model.is_training
+        (folder / "sample.txt").write_text(repr({k: x.tolist() for k, x in weights.items()}))
 
 
 def options_for(out: Path, **changes: Any) -> LineOptions:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,9 +107,11 @@ def test_the_schedule_is_the_authors_evaluation_by_evaluation() -> None:
         assert schedule.is_finished == (event == "stop")
         if event == "best":
             kept = before
-            assert (best.step, best.metric) == (n, metric)
+            assert best.kept is not None
+            assert best.kept[:2] == (n, metric)
         assert_same(everything(best), kept if event in ("cut", "stop") else before)
-    assert (best.step, best.metric) == (12, 3.9)
+    assert best.kept is not None
+    assert best.kept[:2] == (12, 3.9)
 
 
 @given(st.integers(1, 7), st.lists(st.integers(0, 5), min_size=30, max_size=60))
@@ -165,8 +169,8 @@ def test_what_is_kept_does_not_move_with_training() -> None:
     best.observe(1.0, 1)
     before = best.model.state_dict()
     step(best, 2)
-    assert best.weights is not None
-    assert_same(dict(best.weights), before)
+    assert best.kept is not None
+    assert_same(dict(best.kept.state), before)
     assert not np.array_equal(best.model.W.data, before["W"])
 
 
@@ -178,23 +182,25 @@ def test_a_cut_before_any_evaluation_was_good_only_lowers_lr() -> None:
         assert best.observe(NAN, n) == (n == 4)
     assert_same(everything(best), before)
     assert best.optimizer.lr == pytest.approx(0.01)
-    assert (best.weights, best.metric, best.step) == (None, None, 0)
+    assert best.kept is None
 
 
-def test_a_snapshot_is_of_the_best_evaluation() -> None:
+def test_what_is_kept_is_of_the_best_evaluation() -> None:
     best = fresh()
-    assert best.snapshot() is None
+    assert best.kept is None
     step(best, 1)
     best.observe(NAN, 1)
-    assert best.snapshot() is None
+    assert best.kept is None
     for n, metric in ((2, 3.0), (3, 2.0), (4, 2.5)):
         step(best, n)
         best.observe(metric, n)
         if n == 3:
-            state = best.model.state_dict()
-    found = best.snapshot()
+            state, moments = best.model.state_dict(), best.optimizer.state_dict()["slots"]["m"]
+    found = best.kept
+    assert found is not None
     assert (found.step, found.metric) == (3, 2.0)
     assert_same(dict(found.state), state)
+    assert_same(found.optimizer["slots"]["m"], moments)
 
 
 # ---- its state ---------------------------------------------------------------------------------
@@ -206,17 +212,18 @@ def evaluations(best: Best, numbers: range) -> list[Any]:
     seen = []
     for n in numbers:
         step(best, n)
-        seen.append((best.observe(METRICS[n], n), best.optimizer.lr, best.step, best.metric))
+        seen.append((best.observe(METRICS[n], n), best.optimizer.lr, (best.kept or (0, 0))[:2]))
     return seen
 
 
 def restarted(best: Best, path: Path, optimizer: Any = Adam) -> Best:
-    """What a run has after a restart from a checkpoint: model, optimiser, and Best's own state."""
+    """What a run has after a restart: model, optimiser, Best's own state, and what it kept."""
     checkpoint.write(path, {"best": best.state_dict()}, {})
+    kept = copy.deepcopy(best.kept)
     again = fresh(optimizer)
     again.model.load_state_dict(best.model.state_dict())
     again.optimizer.load_state_dict(best.optimizer.state_dict())
-    again.load_state_dict(checkpoint.read(path)[0]["best"])
+    again.load_state_dict(checkpoint.read(path)[0]["best"], kept)
     return again
 
 
@@ -232,20 +239,32 @@ def test_a_restart_from_a_checkpoint_continues_identically(
     second = restarted(first, tmp_path / "best.h5", kind)
     assert found + evaluations(second, range(at, len(METRICS))) == expected
     assert_same(everything(second), everything(whole))
-    assert_same(dict(second.weights or {}), dict(whole.weights or {}))
+    assert whole.kept is not None
+    assert second.kept is not None
+    assert_same(dict(second.kept.state), dict(whole.kept.state))
 
 
 def test_the_state_of_another_model_or_schedule_is_refused_and_changes_nothing() -> None:
     best, other = fresh(), fresh()
     evaluations(best, range(3))
     evaluations(other, range(6))
-    strange = other.state_dict()
-    strange["weights"] = {**strange["weights"], "V": np.zeros(2)}
+    state, kept = other.state_dict(), other.kept
+    assert kept is not None
+    strange = kept._replace(state={**kept.state, "V": np.zeros(2)})
     with pytest.raises(ValueError, match="are of another Toy, only one of the two has V; build"):
-        best.load_state_dict(strange)
-    wrong = {**other.state_dict(), "plateau": {"num_steps": 3}}
+        best.load_state_dict(state, strange)
+    wrong = {**state, "plateau": {"num_steps": 3}}
     with pytest.raises(ValueError, match="Plateau: load_state_dict: got num_steps"):
-        best.load_state_dict(wrong)
+        best.load_state_dict(wrong, kept)
     with pytest.raises(KeyError):
-        best.load_state_dict({"step": 3})
-    assert (best.step, best.metric, best.plateau.num_bad) == (1, 2.0, 1)
+        best.load_state_dict({"step": 3}, kept)
+    assert best.kept is not None
+    assert (*best.kept[:2], best.plateau.num_bad) == (1, 2.0, 1)
+
+
+def test_the_state_has_no_array() -> None:
+    best = fresh()
+    assert best.state_dict() == {"step": None, "metric": None, "plateau": plateau().state_dict()}
+    evaluations(best, range(3))
+    state = json.loads(json.dumps(best.state_dict()))
+    assert (state["step"], state["metric"]) == (1, 2.0)

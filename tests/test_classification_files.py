@@ -18,6 +18,7 @@ from nnseq.data.made_up import write_made_up
 from nnseq.data.mnist import mnist
 from nnseq.indrnn_networks import INDRNN
 from nnseq.options import OptionError, option
+from nnseq.run_files import DataNote
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def test_read_names_the_files(tmp_path: Path) -> None:
     found, note = read(SomeOptions(data=str(tmp_path)), "mnist", mnist)
     assert found is not None
     assert [len(images.labels) for images in found] == [400, 100]
-    assert note == (
+    assert note.text == (
         "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz, "
         "t10k-labels-idx1-ubyte.gz"
     )
@@ -39,7 +40,7 @@ def test_read_names_the_files(tmp_path: Path) -> None:
 def test_read_makes_files_up_for_a_smoke_run_says_so_and_leaves_none(tmp_path: Path) -> None:
     found, note = read(SomeOptions(smoke=True, out=str(tmp_path)), "mnist", mnist)
     assert found is not None
-    assert note.startswith("made-up files in the format of mnist: train-images-idx3-ubyte.gz, ")
+    assert note.text.startswith("made-up files in the format of mnist: train-images-idx3-ubyte.")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,13 +49,13 @@ def test_read_counts_many_files(tmp_path: Path) -> None:
         return Images(np.zeros(0), np.zeros(0), tuple(f"{split}{k}" for k in range(1000)))
 
     _, note = read(SomeOptions(data=str(tmp_path)), "clips", reader)
-    assert note.startswith("train0, train1, ")
-    assert note.endswith(", train11 and 1,988 more")
+    assert note.text.startswith("train0, train1, ")
+    assert note.text.endswith(", train11 and 1,988 more")
 
 
 @pytest.mark.parametrize("extra", [{"resume": True}, {"eval": True, "load_weight": "best.h5"}, {}])
 def test_read_says_what_is_missing(tmp_path: Path, extra: dict[str, Any]) -> None:
-    assert read(SomeOptions(max_steps=0), "mnist", mnist) == (None, "")
+    assert read(SomeOptions(max_steps=0), "mnist", mnist) == (None, DataNote())
     options = SomeOptions(max_steps=0 if extra else 5, **extra)
     with pytest.raises(OptionError, match=r"--data: nothing came.*`python -m nnseq\.data fetch mn"):
         read(options, "mnist", mnist)

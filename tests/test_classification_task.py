@@ -21,6 +21,7 @@ from nnseq.data.examples import Labelled
 from nnseq.indrnn_networks import INDRNN
 from nnseq.nn.module import Module, Parameter
 from nnseq.options import option
+from nnseq.run_files import DataNote
 from nnseq.task import Task, streams
 from nnseq.tensor import no_grad
 from nnseq.train import run
@@ -72,7 +73,7 @@ class Toy(ClassificationTask):
     def __init__(self, options: ToyOptions) -> None:
         init, data, masks = streams(options.seed)
         examples = build_examples(options, self.train_set, self.test_set, data, **self.looks)
-        super().__init__(options, Average(init), examples, "toys.bin", masks)
+        super().__init__(options, Average(init), examples, DataNote("toys.bin"), masks)
 
 
 def options_for(**changes: Any) -> ToyOptions:
@@ -255,8 +256,8 @@ def test_patience_cuts_lr_returns_to_the_best_weights_and_ends_the_run(tmp_path:
     assert list(dict.fromkeys(lrs)) == [3.0, 1.5]
     tree, attributes = checkpoint.read(tmp_path / "checkpoint.h5")
     assert tree["state"]["position"]["is_finished"]
-    best = tree["state"]["task"]["best"]
-    assert (tree["params"]["W"] == best["weights"]["W"]).all()
+    best, _ = checkpoint.read(tmp_path / "best.h5")
+    assert (tree["params"]["W"] == best["params"]["W"]).all()
     assert attributes["step"] == len(lrs)
 
 
@@ -346,7 +347,7 @@ def test_close_ends_every_thread() -> None:
 def test_without_examples_the_model_can_be_counted_and_nothing_else(tmp_path: Path) -> None:
     def build(options: ToyOptions) -> ClassificationTask:
         rng = np.random.default_rng(0)
-        return ClassificationTask(options, Average(rng), None, "", rng)
+        return ClassificationTask(options, Average(rng), None, DataNote(), rng)
 
     assert train(tmp_path, build, max_steps=0) == 0
     summary = json.loads((tmp_path / "summary.json").read_text())

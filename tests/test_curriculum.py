@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnseq.curriculum import Curriculum, FullLength, enter_stage
-from nnseq.models import PlainIndRNN
+from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody
 from nnseq.optim import Adam
 
 
@@ -85,16 +85,19 @@ def test_state_dict_continues_exactly() -> None:
 
 
 def test_a_stage_bounds_u_for_its_length_and_slows_the_last_layer() -> None:
-    model = PlainIndRNN(2, 5, 3, 1, seq_len=4, rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    body = PlainIndRNNBody(2, 5, 3, IndRNNOptions(4), rng=rng)
+    model = LastStepReadout(body, 1, rng=rng)
+    assert max(float(block.rnn.u.data.max()) for block in body.layers) > 2 ** (1 / 16)
     optimizer = Adam(model.named_parameters(), 0.1)
     curriculum = Curriculum(100, 0.1, start=4)
     curriculum.T = 16
     enter_stage(curriculum, model, optimizer)
-    assert model.seq_len == 16
-    largest = max(float(np.abs(block.rnn.u.data).max()) for block in model.stack.layers)
+    assert body.options.seq_len == 16
+    largest = max(float(np.abs(block.rnn.u.data).max()) for block in body.layers)
     assert largest <= 2 ** (1 / 16)
     slowed = {name: factor for name, factor in optimizer.lr_factors.items() if factor != 1}
-    assert slowed == {"stack.layers.2.rnn.u": 0.25, "stack.layers.2.rnn.b": 0.25}
+    assert slowed == {"body.layers.2.rnn.u": 0.25, "body.layers.2.rnn.b": 0.25}
 
 
 def test_full_length_divides_lr_after_200_evaluations_without_progress_and_ends_at_1e_6() -> None:

@@ -12,16 +12,16 @@ import pytest
 from nnseq import checkpoint
 from nnseq.checkpoint import CheckpointError
 from nnseq.interop import load, save
-from nnseq.models.indrnn import PlainIndRNN
+from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody
+from nnseq.nn.initializers import Normal
 from nnseq.nn.module import Module
 from tests.child import ENVIRONMENT
 
 
-def model(dtype: str = "float32", bn: bool = False) -> PlainIndRNN:
-    return PlainIndRNN(
-        3, 7, 2, 2, seq_len=9, rng=np.random.default_rng(1), act="tanh", in2hid_std=0.5,
-        bn="after" if bn else None, dtype=np.dtype(dtype),
-    )  # fmt: skip
+def model(dtype: str = "float32", bn: bool = False) -> LastStepReadout:
+    rng, place = np.random.default_rng(1), "after" if bn else None
+    options = IndRNNOptions(9, act="tanh", W_init=Normal(0.5), bn=place, dtype=dtype)
+    return LastStepReadout(PlainIndRNNBody(3, 7, 2, options, rng=rng), 2, rng=rng)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -32,7 +32,7 @@ def test_a_loaded_model_gives_the_same_bits(tmp_path: Path, dtype: str, bn: bool
     first(x)  # in training, so that batch norm's running statistics are not the initial ones
     save(first, tmp_path / "model.h5")
     second = load(tmp_path / "model.h5")
-    assert type(second) is PlainIndRNN
+    assert type(second) is LastStepReadout
     assert not second.is_training
     np.testing.assert_array_equal(first.eval()(x).data, second(x).data)
 
@@ -42,7 +42,7 @@ def test_a_process_that_imported_only_nnseq_loads_it(tmp_path: Path) -> None:
     code = "import sys, nnseq; print(type(nnseq.load(sys.argv[1])).__name__)"
     argv = [sys.executable, "-c", code, str(tmp_path / "model.h5")]
     done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    assert (done.stdout, done.stderr) == ("PlainIndRNN\n", "")
+    assert (done.stdout, done.stderr) == ("LastStepReadout\n", "")
 
 
 def test_the_previous_file_is_kept(tmp_path: Path) -> None:

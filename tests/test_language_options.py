@@ -7,14 +7,9 @@ import dataclasses
 import pytest
 
 from nnseq.indrnn_networks import INDRNN
-from nnseq.language_options import (
-    CONDITIONS,
-    NEEDS,
-    RECURRENT,
-    LanguageOptions,
-    parse_language,
-)
-from nnseq.options import OptionError, short_name
+from nnseq.language_network_options import RECURRENT
+from nnseq.language_options import LanguageOptions, parse_language
+from nnseq.options import OptionError, differences, short_name
 
 
 def test_the_defaults_are_those_of_the_two_families() -> None:
@@ -25,6 +20,16 @@ def test_the_defaults_are_those_of_the_two_families() -> None:
     assert (lstm.epochs, lstm.patience, lstm.embed_size, lstm.tied) == (100, 0, 0, None)
     assert (plain.epochs, plain.patience, plain.embed_size, plain.tied) == (None, 100, 600, True)
     assert (plain.reset_every, plain.variable_len, plain.weight_decay) == (10, True, 1e-4)
+
+
+def test_the_test_set_has_one_column_for_indrnn_and_else_those_of_the_validation_set() -> None:
+    plain = LanguageOptions(model="indrnn_plain")
+    assert (plain.eval_batch_size, plain.test_batch_size) == (10, 1)
+    assert LanguageOptions(model="indrnn_plain", eval_batch_size=7).test_batch_size == 1
+    assert LanguageOptions().test_batch_size == 32
+    assert LanguageOptions(eval_batch_size=7).test_batch_size == 7
+    other = LanguageOptions(test_batch_size=3)
+    assert differences(other, LanguageOptions().as_dict()) == [], "a run may go on with another"
 
 
 def test_options_that_say_what_is_default_anyway_make_the_same_options() -> None:
@@ -66,17 +71,17 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("name", LanguageOptions.needs)
 def test_an_option_that_would_change_nothing_is_refused(name: str) -> None:
     values = ELSEWHERE.get(name) or {name: ALONE[name]}
     with pytest.raises(OptionError) as refused:
         LanguageOptions(**values)
     assert str(refused.value).startswith(f"--{name} is {values[name]}, but changes nothing")
-    assert NEEDS[name] in str(refused.value)
+    assert LanguageOptions.needs[name] in str(refused.value)
 
 
 def test_every_condition_is_of_use() -> None:
-    assert set(NEEDS.values()) == set(CONDITIONS)
+    assert set(LanguageOptions.needs.values()) == set(LanguageOptions.conditions)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +109,6 @@ def test_options_that_do_not_go_together_are_refused(values: dict[str, object], 
         LanguageOptions(**values)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-def test_the_layers_of_dense_blocks_are_numbers_with_commas() -> None:
-    assert LanguageOptions(model="indrnn_dense", block_config="3, 1").blocks == (3, 1)
 
 
 @pytest.mark.parametrize("model", [*INDRNN, *RECURRENT])

@@ -1,4 +1,4 @@
-"""nnseq.language_task: losses, evaluation and recipe against formulas written out here."""
+"""nnseq.language_task: losses and recipe against formulas written out here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import math
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,157 +15,19 @@ import pytest
 from nnseq.backend import use_kernels
 from nnseq.data.corpus import EOS
 from nnseq.data.files import DataError
-from nnseq.data.penn_treebank import ptb_chars, ptb_words
-from nnseq.dynamic_evaluation import grid
 from nnseq.language_options import LanguageOptions
-from nnseq.language_task import LanguageTask, Text
-from nnseq.options import OptionError, Options
-from nnseq.tensor import Tensor, no_grad
+from nnseq.language_task import LanguageTask
+from nnseq.options import OptionError
+from nnseq.run_files import DataNote
+from nnseq.tensor import Tensor
 from tests.language_runs import write_texts
-
-CHARACTERS = Text("made-up characters", "ptb", "ptb.char.train.txt", 50, ptb_chars)
-WORDS = Text("made-up words", "ptb", "ptb.train.txt", 10_000, ptb_words, is_of_words=True)
-SMALL: dict[str, Any] = {"seq_len": 7, "batch_size": 3, "eval_batch_size": 4, "device": "cpu"}
-MODELS: dict[str, dict[str, Any]] = {
-    "lstm": {"hidden_size": 8},
-    "gru": {"hidden_size": 8},
-    "srnn": {"hidden_size": 8},
-    "indrnn_plain": {"hidden_size": 8, "num_layers": 2, "embed_size": 6},
-    "indrnn_residual": {"hidden_size": 8, "num_blocks": 1, "embed_size": 6},
-    "indrnn_dense": {"growth_rate": 3, "block_config": "2,1", "embed_size": 6},
-}
+from tests.language_tasks import CHARACTERS, MODELS, SMALL, build, log_p, steps
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("texts"))
-
-
-@pytest.fixture(autouse=True)
-def slow_but_ready() -> Iterator[None]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with use_kernels("reference"):  # nothing to compile
-        yield
-
-
-def build(folder: Path, text: Text = CHARACTERS, **values: Any) -> LanguageTask:
-    model = values.setdefault("model", "lstm")
-    return LanguageTask(
-        LanguageOptions(data=str(folder), **{**SMALL, **MODELS[model], **values}), text
-    )
-
-
-def steps(task: LanguageTask, number: int, first: int = 1) -> list[float]:
-    """So many steps as nnseq.train does them; returns the losses."""
-    losses = []
-    for step in range(first, first + number):
-        task.optimizer.zero_grad()
-        loss = task.loss()
-        loss.backward()
-        task.optimizer.step()
-        task.model.constrain()
-        losses.append(loss.item())
-        task.observe(step, losses[-1])
-    return losses
-
-
-def log_p(a: Any) -> np.ndarray:
-    a = a.data.astype(np.float64)
-    return a - np.log(np.exp(a).sum(axis=-1, keepdims=True))
-
-
-# ---- evaluation ----------------------------------------------------------------------------------
-
-
-def test_streams_are_evaluated_with_the_state_carried_to_their_end(folder: Path) -> None:
-    """Here every stream goes through the model in one piece, and alone."""
-    task = build(folder, batching="streams", dtype="float64", zoneout_c=0.5)
-    ids = task.corpus.valid[:242]  # 241 targets: 4 streams of 60, and one that remains
-    task.model.eval()
-    total = 0.0
-    with no_grad():
-        for first, last in ((0, 60), (60, 120), (120, 180), (180, 240), (240, 241)):
-            a, _ = task.model(ids[first:last, None])
-            total -= log_p(a)[np.arange(last - first), 0, ids[first + 1 : last + 1]].sum()
-    task.model.train()
-    assert task.nats(ids) == pytest.approx(total / 241, rel=1e-12)
-    assert task.model.is_training
-
-
-def test_chunks_are_evaluated_from_the_zero_state(folder: Path) -> None:
-    task = build(folder, dtype="float64")
-    ids = task.corpus.valid[:242]
-    task.model.eval()
-    total, chunks = 0.0, 0
-    with no_grad():
-        for stream in (0, 60, 120, 180, 240):
-            for first in range(stream, min(stream + 60, 241), 6):  # as in training, 7 - 1 steps
-                last = min(first + 6, stream + 60, 241)
-                a, _ = task.model(ids[first:last, None])
-                total -= log_p(a)[np.arange(last - first), 0, ids[first + 1 : last + 1]].sum()
-                chunks += 1
-    assert chunks == 41
-    assert task.nats(ids) == pytest.approx(total / 241, rel=1e-12)
-
-
-@pytest.mark.parametrize("text", [CHARACTERS, WORDS])
-def test_bits_and_perplexity_are_of_the_mean_over_all_targets(folder: Path, text: Text) -> None:
-    task = build(folder, text)
-    metrics = task.evaluate()
-    nats = task.nats(task.corpus.test)
-    if text.is_of_words:
-        assert set(metrics) == {"valid_ppl", "test_ppl", "test_loss"}
-        assert metrics["test_ppl"] == pytest.approx(math.e**nats)
-    else:
-        assert set(metrics) == {"valid_bpc", "test_bpc", "test_loss"}
-        assert metrics["test_bpc"] == pytest.approx(nats / 0.6931471805599453)
-    assert metrics["test_loss"] == nats
-    assert nats == pytest.approx(math.log(len(task.corpus.vocabulary)), rel=0.05)
-
-
-def test_an_evaluation_draws_no_masks_and_leaves_the_carried_state(folder: Path) -> None:
-    random = {"zoneout_c": 0.5, "zoneout_h": 0.5, "p_head": 0.5}
-    task = build(folder, batching="streams", reset_every=0, **random)
-    steps(task, 2)
-    rng, states = task.rngs["masks"].bit_generator.state, task.states
-    assert task.evaluate() == task.evaluate()
-    assert task.rngs["masks"].bit_generator.state == rng
-    assert task.states is states
-    assert task.start == 14
-    task.close()
-
-
-def test_dynamic_evaluation_is_reported_beside_the_static_one(folder: Path) -> None:
-    task = build(folder, WORDS, batching="streams", lr=0.01, dynamic_eval=True, dynamic_lr=5e-3)
-    steps(task, 20)
-    before = task.model.state_dict()
-    metrics = task.evaluate()
-    assert {"valid_ppl_dynamic", "test_ppl_dynamic"} < set(metrics)
-    assert metrics["test_ppl_dynamic"] < metrics["test_ppl"]
-    after = task.model.state_dict()
-    assert all((before[name] == after[name]).all() for name in before)
-    task.close()
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        ({"dynamic_lr": 1e38}, "--dynamic_lr 1e+38: the parameters diverged on valid; lower it"),
-        (
-            {"dynamic_grid": True},
-            "--dynamic_grid: grid: the parameters diverged at all of 2 points",
-        ),
-    ],
-)
-def test_a_dynamic_evaluation_that_diverges_is_told_in_one_line(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], said: str
-) -> None:
-    few = partial(grid, lrs=(1e37, 1e38), decays=(0.001,))
-    monkeypatch.setattr("nnseq.language_task.grid", few)
-    task = build(folder, WORDS, batching="streams", dynamic_eval=True, **values)
-    with pytest.raises(OptionError, match=r"\A[^\n]*\Z") as refused:
-        task.evaluate()
-    assert said in str(refused.value)
-    task.close()
+        yield write_texts(tmp_path_factory.mktemp("texts"))
 
 
 # ---- the loss ------------------------------------------------------------------------------------
@@ -277,8 +138,8 @@ def test_the_best_weights_are_kept_and_a_cut_goes_back_to_them(folder: Path) -> 
         folder, batching="streams", lr=3.0, patience=1, lr_factor=0.5, min_lr=1.0, eval_every=1,
         optimizer="sgd", clip_norm=0.0,
     )  # fmt: skip
-    task.nats = iter([2.0, 1.0, 1.5, 1.5, 1.5, 9.0, 9.0, 9.0, 9.0]).__next__
-    task.nats = lambda ids, nats=task.nats: nats()
+    nats = iter([2.0, 1.0, 1.5, 1.5, 1.5, 9.0, 9.0, 9.0, 9.0])
+    task.evaluation.nats = lambda ids, B: next(nats)
     weights = []
     for step in range(1, 6):
         steps(task, 1, step)
@@ -314,108 +175,11 @@ def test_batches_come_from_a_thread_that_close_ends(folder: Path) -> None:
     assert threading.active_count() == before, "no thread where nothing is trained"
     steps(task, 2)
     assert threading.active_count() == before + 1
-    assert task.waited > 0
-    assert task.waited == task.batches.waited
+    task.batches.waited = 100.0
+    steps(task, 1)
+    assert 100 <= task.waited == task.batches.waited
     task.close()
     assert threading.active_count() == before
-
-
-# ---- every option of its own ---------------------------------------------------------------------
-
-STREAMS: dict[str, Any] = {"batching": "streams"}
-STATIC: dict[str, Any] = {"zoneout_c": 0.5, "zoneout_h": 0.3}
-CUTS: dict[str, Any] = {"patience": 1, "eval_every": 1, "lr": 0.5, "number": 6}
-PLAIN: dict[str, Any] = {"model": "indrnn_plain"}
-DENSE: dict[str, Any] = {"model": "indrnn_dense"}
-EMBEDDED: dict[str, Any] = {"embed_size": 8}
-DYNAMIC: dict[str, Any] = {"dynamic_eval": True, "dynamic_lr": 0.01}
-CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
-    "model": ({}, "gru"),
-    "hidden_size": ({}, 9),
-    "num_layers": ({}, 2),
-    "num_blocks": ({"model": "indrnn_residual"}, 2),
-    "growth_rate": (DENSE, 4),
-    "block_config": (DENSE, "1,1"),
-    "embed_size": ({}, 5),
-    "tied": (EMBEDDED, True),
-    "p_embedding": (EMBEDDED, 0.5),
-    "p_words": (EMBEDDED, 0.5),
-    "p_head": ({}, 0.5),
-    "p_drop": ({"num_layers": 2}, 0.5),
-    "p_drop_last": (PLAIN, 0.5),
-    "p_drop_inner": (DENSE, 0.5),
-    "p_drop_transition": (DENSE, 0.1),
-    "bn": (PLAIN, "after"),
-    "MAG": (PLAIN, 1.1),
-    "act": (PLAIN, "tanh"),
-    "U_bound": (PLAIN, 0.5),
-    "u_lr": (PLAIN, 0.1),
-    "small_norm_init": (PLAIN, True),
-    "zoneout_h": ({}, 0.5),
-    "zoneout_c": ({}, 0.5),
-    "zoneout_masks": (STATIC, "static"),
-    "p_drop_igate": ({}, 0.5),
-    "ogate_zoneout": ({"p_drop_igate": 0.5}, True),
-    "weight_noise": ({}, 0.1),
-    "norm_coef": ({}, 50.0),
-    "norm_divisor": ({"norm_coef": 50.0}, "differences"),
-    "norm_of": ({"norm_coef": 50.0}, "c"),
-    "init": ({}, "glorot"),
-    "init_width": ({"init": "uniform"}, 0.5),
-    "forget_bias": ({}, 0.0),
-    "learn_states": ({}, False),
-    "batching": ({}, "streams"),
-    "seq_len": ({}, 8),
-    "batch_size": ({}, 4),
-    "variable_len": (STREAMS, True),
-    "reset_every": (STREAMS, 1),
-    "random_start": (STREAMS, 3),
-    "augment": ({}, False),
-    "eval_batch_size": (STREAMS, 5),
-    "optimizer": ({}, "rmsprop"),
-    "momentum": ({"optimizer": "sgd"}, 0.9),
-    "lr": ({}, 0.1),
-    "weight_decay": ({}, 0.1),
-    "bn_decay": (PLAIN | {"weight_decay": 0.1}, True),
-    "patience": (CUTS, 2),
-    "lr_factor": (CUTS, 0.5),
-    "min_lr": (CUTS, 0.3),
-    "lr_decay": ({"seq_len": 30, "number": 12}, 2.0),
-    "decay_after": ({"seq_len": 30, "number": 12, "lr_decay": 2.0}, 1),
-    "eval_every": ({}, 2),
-    "dynamic_eval": (STREAMS, True),
-    "dynamic_grid": (STREAMS | {"dynamic_eval": True}, True),
-    "dynamic_len": (DYNAMIC, 5),
-    "dynamic_lr": (DYNAMIC, 0.02),
-    "dynamic_decay": (DYNAMIC, 0.5),
-}
-# In train.py, or of files alone; test_char_ptb.py changes them.
-OUTSIDE = {"data", "epochs", "clip_norm", "clip_value", "sample", "temperature"}
-
-
-def fingerprint(folder: Path, number: int = 3, **values: Any) -> list[Any]:
-    """What a short run comes to: losses, validations, lr, metrics."""
-    task = build(folder, WORDS, **{"lr": 0.01, **values})
-    found: list[Any] = steps(task, number)
-    found += [task.validations, task.optimizer.lr, task.is_finished, task.evaluate()]
-    task.close()
-    return found
-
-
-def test_the_table_below_has_every_own_option() -> None:
-    shared = {f.name for f in dataclasses.fields(Options)} - {"lr", "batch_size"}
-    own = {f.name for f in dataclasses.fields(LanguageOptions)} - (shared - OUTSIDE)
-    assert own == set(CHANGES) | OUTSIDE
-
-
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_option_changes_the_result(
-    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    few = partial(grid, lrs=(1e-3, 4e-3), decays=(0.001,))
-    monkeypatch.setattr("nnseq.language_task.grid", few)
-    base, value = CHANGES[name]
-    assert fingerprint(folder, **base) != fingerprint(folder, **{**base, name: value})
 
 
 # ---- built without text, and refused -------------------------------------------------------------
@@ -425,7 +189,7 @@ def test_without_text_the_model_has_the_size_of_the_real_vocabulary(folder: Path
     options = LanguageOptions(max_steps=0, hidden_size=3, device="cpu")
     task = LanguageTask(options, CHARACTERS)
     assert task.model.num_parameters() == 4 * 3 * (50 + 3 + 1) + 2 * 3 + 50 * (3 + 1)
-    assert (task.corpus, task.batches, task.data_note) == (None, None, "")
+    assert (task.corpus, task.batches, task.data_note) == (None, None, DataNote())
     assert task.epochs_done(0) is None
     task.load_state_dict(task.state_dict())
     task.close()
@@ -442,11 +206,17 @@ def test_without_text_the_model_has_the_size_of_the_real_vocabulary(folder: Path
         ({"data": None}, OptionError, "--data: nothing came, expected the folder with ptb.char."),
         ({"data": "/nowhere"}, DataError, "/nowhere"),
         ({"batch_size": 10**6}, OptionError, "lower B or T, or give a longer text"),
-        ({"eval_batch_size": 10**6}, OptionError, "--eval_batch_size: windows: ids has N = "),
+        ({"eval_batch_size": 10**6}, OptionError, "--seq_len or --eval_batch_size: windows: ids"),
+        ({"test_batch_size": 10**6}, OptionError, "--seq_len or --test_batch_size: windows: ids"),
         (
             {"dynamic_eval": True, "dynamic_len": 10**4},
             OptionError,
             "--dynamic_len 10000 or --batch_size: windows: ids has N = ",
+        ),
+        (
+            {"dynamic_eval": True, "dynamic_len": 700, "batch_size": 1},
+            OptionError,
+            "--dynamic_len 700: windows: ids has N = ",
         ),
     ],
 )

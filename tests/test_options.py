@@ -15,6 +15,7 @@ from nnseq.options import (
     SaveEvery,
     differences,
     epochs_option,
+    eval_differences,
     option,
     parse,
     parse_save_every,
@@ -191,6 +192,18 @@ def test_differences_notices_options_that_only_one_side_knows() -> None:
     stored = {**Toy().as_dict(), "depth": 3}
     del stored["act"]
     assert [line.split()[0] for line in differences(Toy(), stored)] == ["--act", "--depth"]
+
+
+def test_eval_differences_lists_what_evaluation_depends_on_and_both_sides_know() -> None:
+    @dataclass(frozen=True)
+    class Shown(Toy):
+        scale: float = option(1.0, "of what is shown", same_eval=True)
+        crop: int = option(3, "of what is shown", same_eval=True)
+
+    stored = Shown(scale=2.0, crop=4, seq_len=5, lr=0.5).as_dict()
+    assert eval_differences(Shown(crop=4), stored) == ["--scale is 1.0, it was trained with 2.0"]
+    del stored["scale"]
+    assert eval_differences(Shown(), stored) == ["--crop is 3, it was trained with 4"]
 
 
 def test_options_are_frozen() -> None:

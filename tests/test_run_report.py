@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnseq import backend
+from nnseq.run_files import DataNote
 from nnseq.run_folder import RunFolder
 from nnseq.run_report import draw_curve, first_lines, summary
 from nnseq.task import Position
@@ -14,7 +15,7 @@ from tests.line_task import Line, options_for
 
 
 class Described(Line):
-    data_note = "pixels.gz"
+    data_note = DataNote("pixels.gz", "0123")
 
     def describe(self) -> list[str]:
         return ["one line", "and another"]
@@ -39,8 +40,9 @@ def test_the_summary_has_the_share_of_waiting_only_where_files_are_read(tmp_path
     assert (plain["params"], plain["metrics"]) == (4, {"test_mse": 0.5})
     assert plain["options"] == options.as_dict()
     of_files = summary("line", options, Described(options), position, {})
-    assert of_files.keys() - plain.keys() == {"data", "data_wait"}
-    assert (of_files["data"], of_files["data_wait"]) == ("pixels.gz", round(1 / 4.0006, 5))
+    assert of_files.keys() - plain.keys() == {"data", "data_fingerprint", "data_wait"}
+    assert (of_files["data"], of_files["data_fingerprint"]) == ("pixels.gz", "0123")
+    assert of_files["data_wait"] == round(1 / 4.0006, 5)
     assert summary("line", options, Described(options), Position(), {})["data_wait"] == 0.0
 
 

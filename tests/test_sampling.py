@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nnseq.models import LanguageModel, PlainIndRNNBody, RecurrentBody, SequenceBody
+from nnseq.models import (
+    IndRNNOptions,
+    LanguageModel,
+    PlainIndRNNBody,
+    RecurrentBody,
+    SequenceBody,
+)
 from nnseq.nn.dropout import Dropout
 from nnseq.nn.initializers import Normal
 from nnseq.nn.linear import Linear
@@ -138,8 +144,8 @@ class Recording(Module):
 def test_a_language_model_gives_step_by_step_the_logits_of_the_whole_text(kind: str) -> None:
     rng, V = np.random.default_rng(6), 5
     if kind == "indrnn":  # batch norm has statistics of every step, so start must be right
-        bn: dict[str, Any] = {"seq_len": 20, "bn": "before", "bn_steps": 9, "p_drop": 0.3}
-        body: SequenceBody = PlainIndRNNBody(4, 6, 2, rng=rng, dtype=np.float64, **bn)
+        options = IndRNNOptions(20, bn="before", bn_steps=9, dtype=np.float64)
+        body: SequenceBody = PlainIndRNNBody(4, 6, 2, options, rng=rng, p_drop=0.3)
         tied: dict[str, Any] = {"embed_size": 4, "tied": True, "head": "indrnn"}
         model = LanguageModel(V, body, rng=rng, embed_init=Normal(0.5), **tied)
         for n in range(3):

@@ -233,7 +233,7 @@ def test_a_run_keeps_the_memory_that_it_frees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    monkeypatch.setattr(machine, "keep_freed_memory", lambda: asked.append(True))
+    monkeypatch.setattr("nnseq.train.keep_freed_memory", lambda: asked.append(True))
     assert train(tmp_path, max_steps=1) == 0
     assert asked == [True]
 

@@ -16,8 +16,9 @@ from benchmarks.case import Arrays, Case, Results, Shape, Step
 from benchmarks.steps import FLOAT, without_kernels
 from nnseq.backend import to_device
 from nnseq.data.adding import adding_batch
-from nnseq.models.indrnn import PlainIndRNN
+from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody
 from nnseq.nn.indrnn import recurrent_bound
+from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
 from nnseq.optim import Adam, clip_grad_value
 
@@ -78,9 +79,11 @@ def model_bytes(shape: Shape) -> int:
     return FLOAT * (T * B * (I + (L + 2) * H) + 4 * parameters)
 
 
-def _model(shape: Shape, rng: np.random.Generator) -> PlainIndRNN:
+def _model(shape: Shape, rng: np.random.Generator) -> LastStepReadout:
     T, _, I, H, L = shape
-    return PlainIndRNN(I, H, L, 1, seq_len=T, rng=rng, MAG=MAG, in2hid_std=IN2HID_STD)
+    options = IndRNNOptions(T, MAG, W_init=Normal(IN2HID_STD), init_last_u=True)
+    body = PlainIndRNNBody(I, H, L, options, rng=rng)
+    return LastStepReadout(body, 1, rng=rng, readout_init=GLOROT)
 
 
 CASES = (

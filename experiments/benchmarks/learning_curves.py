@@ -34,7 +34,14 @@ from nnseq.data.files import DataError
 from nnseq.data.penn_treebank import ptb_chars
 from nnseq.data.streams import Streams
 from nnseq.machine import limited_threads, most_threads, versions
-from nnseq.models import LanguageModel, PlainIndRNNBody, RecurrentBody, SequenceBody, detach
+from nnseq.models import (
+    IndRNNOptions,
+    LanguageModel,
+    PlainIndRNNBody,
+    RecurrentBody,
+    SequenceBody,
+    detach,
+)
 from nnseq.nn import LSTM
 from nnseq.ops.losses import cross_entropy
 from nnseq.optim import Adam
@@ -57,8 +64,8 @@ def indrnn(
 ) -> SequenceBody:
     """Six IndRNN layers, batch norm over time and batch before each recurrence."""
     H = 8 if quick else 128
-    shared = {"seq_len": T, "u_bound": 0.99, "bn": "before", "small_norm_init": True, "act": act}
-    return PlainIndRNNBody(V, H, 6, rng=rng, dtype=np.dtype(dtype), **shared)
+    shared = {"u_bound": 0.99, "bn": "before", "small_norm_init": True, "act": act, "dtype": dtype}
+    return PlainIndRNNBody(V, H, 6, IndRNNOptions(T, **shared), rng=rng)
 
 
 BODIES = {"lstm": lstm, "indrnn": indrnn, "indrnn_relu": partial(indrnn, act="relu")}

@@ -19,7 +19,8 @@ from nnseq.data.fetch import RequestError, fetch
 from nnseq.data.files import DataError
 from nnseq.data.meter import Meter
 from nnseq.data.ntu_files import BENCHMARKS
-from nnseq.data.sources import ENVIRONMENT, SETS
+from nnseq.data.source_files import ENVIRONMENT
+from nnseq.data.sources import SETS
 
 PROGRAM = "nnseq.data"
 LONGEST_TIMEOUT = 86_400  # seconds

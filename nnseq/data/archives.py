@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from nnseq.data.files import GZIP_MAGIC, data_error
-from nnseq.data.sources import Member
+from nnseq.data.source_files import Member
 from nnseq.data.zips import DAMAGE, chunks, reading, zip_chunks, zip_file
 
 MOST_ENTRIES = 1000  # of a tar archive; the largest here has 9

@@ -22,7 +22,8 @@ from nnseq.data.download import TIMEOUT, FetchError, ResumingDownloader
 from nnseq.data.fetched import SHA256, Record, missing_files, other_hash, sha256_of
 from nnseq.data.meter import Meter
 from nnseq.data.part import Part
-from nnseq.data.sources import ENVIRONMENT, SETS, Member, SourceFile, addresses
+from nnseq.data.source_files import ENVIRONMENT, Member, SourceFile, addresses
+from nnseq.data.sources import SETS
 
 WORK = ".fetching"  # in the folder, while a fetch is at work
 
@@ -46,7 +47,7 @@ def fetch(
         folder: where the files go (default: data/SET_NAME).
         sha256: hashes of files: FILE=HEX, or HEX where only one file of the set has none.
         timeout: seconds without a byte after which a connection is given up.
-        mirror: as nnseq.data.sources.addresses (default: the environment's NNSEQ_DATA_URL).
+        mirror: as nnseq.data.source_files.addresses (default: the environment's NNSEQ_DATA_URL).
 
     Returns:
         the folder.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nnseq.data.download import FetchError
 from nnseq.data.files import first_file
-from nnseq.data.sources import Member, SourceFile
+from nnseq.data.source_files import Member, SourceFile
 
 RECORD = "fetched.sha256"
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")

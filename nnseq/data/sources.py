@@ -15,70 +15,10 @@ are tried in order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from nnseq.data.source_files import DataSet, Member, SourceFile
 
 MIB = 1 << 20
-ENVIRONMENT = "NNSEQ_DATA_URL"
 OTHERS = "programs of others expect the SHA-256"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file that is taken out of an archive; it gets the last part of its path as its name.
-
-    Attributes:
-        path: in the archive.
-        at_most: bytes; an archive with more at this path is refused.
-        size: bytes exactly, where known.
-    """
-
-    path: str
-    at_most: int
-    size: int | None = None
-
-    @property
-    def name(self) -> str:
-        return PurePosixPath(self.path).name
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file to download.
-
-    Attributes:
-        name: in the data set's folder.
-        urls: where it can be had, in the order in which they are tried.
-        at_most: bytes; a longer answer is not the file.
-        size: bytes exactly, where known.
-        sha256: 64 hexadecimal digits, or None where unknown.
-        members: of an archive, what is unpacked; the archive itself is not kept.
-        note: what else is known for people who look for the hash.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    at_most: int
-    size: int | None = None
-    sha256: str | None = None
-    members: tuple[Member, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set.
-
-    Attributes:
-        about: what it is and under which terms, for `list`.
-        files: to download; none where it has no free download.
-        obtain: of a set without files, how to get it.
-    """
-
-    about: str
-    files: tuple[SourceFile, ...] = ()
-    obtain: str = ""
 
 
 # ---- MNIST -------------------------------------------------------------------------------------
@@ -227,7 +167,7 @@ TEXT8 = DataSet(
 WIKITEXT_2_URLS = (f"{GITHUB}pytorch/examples/main/word_language_model/data/wikitext-2/",)
 
 WIKITEXT_2 = DataSet(
-    "2 million words of Wikipedia (Merity et al. 2016; CC BY-SA)",
+    "2 million words of Wikipedia (Merity et al. 2016, arXiv:1609.07843v1; CC BY-SA)",
     (
         SourceFile(
             "train.txt",
@@ -252,7 +192,7 @@ WIKITEXT_2 = DataSet(
 )
 
 WIKITEXT_103 = DataSet(
-    "103 million words of Wikipedia (Merity et al. 2016; CC BY-SA)",
+    "103 million words of Wikipedia (Merity et al. 2016, arXiv:1609.07843v1; CC BY-SA)",
     (
         SourceFile(
             "wikitext-103-v1.zip",
@@ -271,7 +211,7 @@ WIKITEXT_103 = DataSet(
 # ---- NTU RGB+D ---------------------------------------------------------------------------------
 
 NTU = DataSet(
-    "skeletons of 60 actions (Shahroudy et al. 2016; on request, for research)",
+    "skeletons of 60 actions (Shahroudy et al. 2016, arXiv:1604.02808v1; on request, for research)",
     obtain="ntu has no free download: ask for the skeletons at "
     "https://rose1.ntu.edu.sg/dataset/actionRecognition/ (its authors' page is "
     "https://github.com/shahroudy/NTURGB-D), unpack them, and run "
@@ -287,27 +227,3 @@ SETS = {
     "wikitext-103": WIKITEXT_103,
     "ntu": NTU,
 }
-
-
-def addresses(set_name: str, file: SourceFile, mirror: str = "") -> tuple[str, ...]:
-    """Where a file is looked for, in order.
-
-    Args:
-        set_name: a key of SETS.
-        file: one of its files.
-        mirror: an address that stands for every host: below it are looked for the path that the
-            file has at its own host, then SET/FILE, then FILE. "" = the hosts themselves.
-
-    Raises:
-        ValueError: the mirror is no http or https address.
-    """
-    if not mirror:
-        return file.urls
-    parts = urlsplit(mirror)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(
-            f"{ENVIRONMENT}: {mirror!r} came, expected an address like http://host:8000/prefix"
-        )
-    paths = [urlsplit(url).path for url in file.urls]
-    paths += [f"/{set_name}/{file.name}", f"/{file.name}"]
-    return tuple(dict.fromkeys(mirror.rstrip("/") + path for path in paths))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -65,19 +66,50 @@ class IndRNNBody(SequenceBody):
     """Base class of bodies whose layers are NormalizedIndRNNs.
 
     Args:
-        options: the arguments that the parts have in common, kept for a head that is added.
+        options: what the parts have in common; an argument of every subclass.
 
-    Attributes:
-        options: the same.
+    Raises:
+        TypeError: options are no IndRNNOptions.
     """
 
     def __init__(self, options: IndRNNOptions) -> None:
-        self.options = options
+        if not isinstance(options, IndRNNOptions):
+            raise TypeError(
+                f"{type(self).__name__}: options is a {type(options).__name__}, expected "
+                f"IndRNNOptions(seq_len, ...)"
+            )
+        self._options = options
 
     @property
-    def num_recurrences(self) -> int:
-        """How many recurrences there are."""
-        return sum(isinstance(module, NormalizedIndRNN) for _, module in self.named_modules())
+    def options(self) -> IndRNNOptions:
+        """Those that make such a body as this one is now."""
+        return dataclasses.replace(self._options, dtype=next(self.parameters()).dtype)
+
+    def arguments(self) -> dict[str, Any]:
+        """As Module.arguments, after astype and set_seq_len too."""
+        return super().arguments() | {"options": self.options}
+
+    def recurrences(self) -> list[NormalizedIndRNN]:
+        """Return all recurrences, with what stands around them."""
+        return [part for _, part in self.named_modules() if isinstance(part, NormalizedIndRNN)]
+
+    def set_seq_len(self, seq_len: int) -> None:
+        """Hold |u| to the bound of another length from now on, as a curriculum does.
+
+        Raises:
+            ValueError, TypeError: out of range; or u is not constrained, or u_bound was given and
+                does not depend on T. Nothing is changed then.
+        """
+        if self._options.u_bound is not None or not self._options.constrain_u:
+            raise ValueError(
+                f"{type(self).__name__}: set_seq_len would change nothing, because u_bound was "
+                f"given or constrain_u is False"
+            )
+        self._options = dataclasses.replace(self._options, seq_len=seq_len)
+        _, bound = self._options.u_range()
+        for part in self.recurrences():
+            part.rnn.u_bound = bound
+        self.constrain()
 
     def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         """Return y (T, B, O) of x (T, B, D), or (B, O) under only_last; every layer by walk."""

@@ -13,7 +13,6 @@ from nnseq.models.indrnn_dense_layer import DenseIndRNNLayer
 from nnseq.models.indrnn_options import IndRNNOptions
 from nnseq.nn.arguments import check_flag, check_size
 from nnseq.nn.module import ModuleList
-from nnseq.nn.normalized_indrnn import Place
 
 
 class DenseIndRNNBody(IndRNNBody):
@@ -35,14 +34,13 @@ class DenseIndRNNBody(IndRNNBody):
     Args:
         input_size: D.
         growth: g, how many features a layer adds.
-        blocks: how many layers each block has.
+        blocks: how many layers each block has; published: 8, 6, 4.
+        options: of the recurrences.
         rng: draws the initial values.
         first: width of (1) in units of g; None: blocks[0] reads the input, as in language models.
         last_layer: is there a (3) after the last block? A language model's head stands in its
             place.
         time_diff: see above.
-        seq_len, MAG, u_bound, constrain_u, init_last_u, small_norm_init, act, bn, bn_steps, dtype:
-            as nnseq.models.indrnn_options.IndRNNOptions.
         p_drop, p_drop_inner: of what a layer adds, and of its inner recurrence.
         p_drop_first: of (1).
         p_drop_transition, p_drop_last: of (3) between blocks, and after the last one.
@@ -55,82 +53,61 @@ class DenseIndRNNBody(IndRNNBody):
         self,
         input_size: int,
         growth: int,
-        blocks: Sequence[int] = (8, 6, 4),
+        blocks: Sequence[int],
+        options: IndRNNOptions,
         *,
-        seq_len: int,
         rng: np.random.Generator,
         first: int | None = 6,
         last_layer: bool = True,
         time_diff: bool = False,
-        MAG: float = 2.0,
-        u_bound: float | None = None,
-        constrain_u: bool = True,
-        init_last_u: bool = False,
-        small_norm_init: bool = False,
-        act: str = "relu",
-        bn: Place | None = None,
-        bn_steps: int | None = None,
         p_drop: float = 0.0,
         p_drop_inner: float = 0.0,
         p_drop_first: float = 0.0,
         p_drop_transition: float = 0.0,
         p_drop_last: float = 0.0,
-        dtype: Any = np.float32,
     ) -> None:
-        options = IndRNNOptions(
-            "DenseIndRNNBody",
-            seq_len=seq_len,
-            MAG=MAG,
-            u_bound=u_bound,
-            constrain_u=constrain_u,
-            init_last_u=init_last_u,
-            small_norm_init=small_norm_init,
-            act=act,
-            bn=bn,
-            bn_steps=bn_steps,
-            dtype=dtype,
-        )
         super().__init__(options)
-        self.input_size = check_size(options.who, "input_size", input_size)
-        self.growth = check_size(options.who, "growth", growth)
-        self.factor = 2 if check_flag(options.who, "time_diff", time_diff) else 1
+        self.input_size = check_size("DenseIndRNNBody", "input_size", input_size)
+        self.growth = check_size("DenseIndRNNBody", "growth", growth)
+        self.factor = 2 if check_flag("DenseIndRNNBody", "time_diff", time_diff) else 1
         drops = _Drops(p_drop, p_drop_inner, p_drop_first, p_drop_transition, p_drop_last)
         if first is None:
-            refuse_unused(options.who, "first is None", p_drop_first=p_drop_first)
-        if not check_flag(options.who, "last_layer", last_layer):
-            given = {"p_drop_last": p_drop_last, "init_last_u": init_last_u}
-            refuse_unused(options.who, "last_layer is False", **given)
+            refuse_unused("DenseIndRNNBody", "first is None", p_drop_first=p_drop_first)
+        if not check_flag("DenseIndRNNBody", "last_layer", last_layer):
+            given = {"p_drop_last": p_drop_last, "init_last_u": options.init_last_u}
+            refuse_unused("DenseIndRNNBody", "last_layer is False", **given)
         C = self.input_size  # the width without differences; with them, factor · C
         self.first = None
         if first is not None:
-            width = self.growth * check_size(options.who, "first", first)
+            width = self.growth * check_size("DenseIndRNNBody", "first", first)
             self.first = options.block(self.factor * C, width, rng, p_drop=drops.first)
             C = width
         self.blocks, self.transitions = ModuleList(), ModuleList()
-        C = self._add_blocks(C, blocks, last_layer, drops, rng)
+        C = self._add_blocks(C, blocks, options, last_layer, drops, rng)
         self.output_size = self.factor * C
-        self.num_states = self.factor * self.num_recurrences + (self.factor - 1)
+        self.num_states = self.factor * len(self.recurrences()) + (self.factor - 1)
 
     def _add_blocks(
         self,
         C: int,
         blocks: Sequence[int],
+        options: IndRNNOptions,
         last_layer: bool,
         drops: _Drops,
         rng: np.random.Generator,
     ) -> int:
         """Make (2) and (3); return the width C that they end with."""
         if not blocks:
-            raise ValueError(f"{self.options.who}: blocks is {blocks}, expected at least one size")
+            raise ValueError(f"DenseIndRNNBody: blocks is {blocks}, expected at least one size")
         for k, size in enumerate(blocks):
-            num_layers = check_size(self.options.who, f"blocks[{k}]", size)
+            num_layers = check_size("DenseIndRNNBody", f"blocks[{k}]", size)
             self.blocks.append(ModuleList())
             for _ in range(num_layers):
                 self.blocks[k].append(
                     DenseIndRNNLayer(
                         self.factor * C,
                         self.growth,
-                        self.options,
+                        options,
                         factor=self.factor,
                         p_drop=drops.added,
                         p_drop_inner=drops.inner,
@@ -141,7 +118,7 @@ class DenseIndRNNBody(IndRNNBody):
             is_last = k == len(blocks) - 1
             if not is_last or last_layer:
                 p = drops.last if is_last else drops.transition
-                half = self.options.block(self.factor * C, C // 2, rng, p_drop=p, is_last=is_last)
+                half = options.block(self.factor * C, C // 2, rng, p_drop=p, is_last=is_last)
                 self.transitions.append(half)
                 C //= 2
         return C

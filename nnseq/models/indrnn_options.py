@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.nn.arguments import check_flag, check_float, float_dtype
+from nnseq.nn.description import Value
 from nnseq.nn.indrnn import (
     IndRNN,
     IndRNNRecurrence,
@@ -15,8 +16,8 @@ from nnseq.nn.indrnn import (
     recurrent_init,
     recurrent_low_bound,
 )
-from nnseq.nn.indrnn_stack import IndRNNBlock
-from nnseq.nn.initializers import SMALL, Initializer, KaimingUniform, Uniform
+from nnseq.nn.indrnn_block import IndRNNBlock
+from nnseq.nn.initializers import SMALL, Initializer, KaimingUniform, Uniform, check_initializer
 from nnseq.nn.linear import Linear
 from nnseq.nn.normalized_indrnn import NormalizedIndRNN, Place
 
@@ -24,45 +25,26 @@ SMALL_GAMMA = 0.1
 HE_UNIFORM = KaimingUniform(0.0)
 
 
-def u_range(
-    who: str, seq_len: int, MAG: float, act: str, u_bound: float | None, init_last_u: bool
-) -> tuple[float, float]:
-    """Return (low, U_bound): |u| ≤ U_bound everywhere, u ≥ low at first in the last recurrence.
-
-        U_bound = MAG^(1/T), or as given      low = (1/MAG)^(1/T)               (1)
-
-    Raises:
-        ValueError, TypeError: out of range, or no u is left for the last recurrence.
-    """
-    bound, low = recurrent_bound(seq_len, MAG, act), recurrent_low_bound(seq_len, MAG)
-    if u_bound is not None:
-        bound = check_float(who, "u_bound", u_bound, 0.0, open_low=True)
-    if init_last_u and low > bound:
-        raise ValueError(
-            f"{who}: the last layer's u would start in [{low:.6g}, {bound:.6g}], which is empty; "
-            f"give a MAG of at least 1, a larger u_bound, or init_last_u=False"
-        )
-    return low, bound
-
-
 @dataclass(frozen=True)
-class IndRNNOptions:
-    """Arguments of an IndRNN body that it hands on to its parts.
+class IndRNNOptions(Value):
+    """What an IndRNN body is built with, besides its sizes.
 
     Initial values are those of Li et al. 2018, arXiv:1803.04831v3, as their authors' code for
     deep networks has them: weights KaimingUniform(8), biases 0, γ = 1, β = 0,
-    u ~ U(0, U_bound), for tanh U(-U_bound, U_bound).
+    u ~ U(0, U_bound), for tanh U(-U_bound, U_bound). In that for the adding problem weights are
+    N(0, 0.001²), which is W_init=Normal(0.001), and init_last_u is True.
 
     Args:
-        who: the body, for messages.
         seq_len: T, the length that U_bound is made for; others can be read.
-        MAG: how much a gradient may grow over T steps.
+        MAG: how much a gradient may grow over T steps: U_bound = MAG^(1/T), see recurrent_bound.
         u_bound: U_bound itself, in place of seq_len and MAG.
         constrain_u: hold |u| ≤ U_bound in training; else U_bound is for the start alone.
         init_last_u: the last recurrence starts from u ~ U((1/MAG)^(1/T), U_bound), because only
             what its units remember to the end is read.
         small_norm_init: γ = 0.1, and weights KaimingUniform(0).
+        W_init: of all weight matrices, in place of those.
         act: "relu", "tanh" or "identity".
+        learn_h0, step_clip: as IndRNN.
         bn, bn_steps: as NormalizedIndRNN.
         dtype: float32 or float64.
 
@@ -70,27 +52,46 @@ class IndRNNOptions:
         ValueError, TypeError: out of range, or no u is left for the last recurrence.
     """
 
-    who: str
     seq_len: int
     MAG: float = 2.0
     u_bound: float | None = None
     constrain_u: bool = True
     init_last_u: bool = False
     small_norm_init: bool = False
+    W_init: Initializer | None = None
     act: str = "relu"
+    learn_h0: bool = False
+    step_clip: float = 0.0
     bn: Place | None = None
     bn_steps: int | None = None
     dtype: Any = np.float32
 
     def __post_init__(self) -> None:
-        for name in ("constrain_u", "init_last_u", "small_norm_init"):
-            check_flag(self.who, name, getattr(self, name))
-        float_dtype(self.who, self.dtype)
+        for name in ("constrain_u", "init_last_u", "small_norm_init", "learn_h0"):
+            check_flag("IndRNNOptions", name, getattr(self, name))
+        check_float("IndRNNOptions", "step_clip", self.step_clip, 0.0)
+        if self.W_init is not None:
+            check_initializer("IndRNNOptions", "W_init", self.W_init)
+        # As a dtype, so that options are equal whether it came as a class or by its name.
+        object.__setattr__(self, "dtype", float_dtype("IndRNNOptions", self.dtype))
         self.u_range()
 
     def u_range(self) -> tuple[float, float]:
-        """Return (1) of u_range."""
-        return u_range(self.who, self.seq_len, self.MAG, self.act, self.u_bound, self.init_last_u)
+        """Return (low, U_bound): |u| ≤ U_bound everywhere, u ≥ low at first under init_last_u.
+
+        Raises:
+            ValueError, TypeError: out of range, or no u is left for the last recurrence.
+        """
+        bound = recurrent_bound(self.seq_len, self.MAG, self.act)
+        low = recurrent_low_bound(self.seq_len, self.MAG)
+        if self.u_bound is not None:
+            bound = check_float("IndRNNOptions", "u_bound", self.u_bound, 0.0, open_low=True)
+        if self.init_last_u and low > bound:
+            raise ValueError(
+                f"IndRNNOptions: the last layer's u would start in [{low:.6g}, {bound:.6g}], which "
+                f"is empty; give a MAG of at least 1, a larger u_bound, or init_last_u=False"
+            )
+        return low, bound
 
     def linear(self, D: int, H: int, rng: np.random.Generator) -> Linear:
         """Make x W + b, (T, B, D) to (T, B, H)."""
@@ -111,6 +112,8 @@ class IndRNNOptions:
         return IndRNNBlock(rnn, p_drop=p_drop, **self._normalized())
 
     def _weights(self) -> Initializer:
+        if self.W_init is not None:
+            return self.W_init
         return HE_UNIFORM if self.small_norm_init else SMALL
 
     def _recurrent(self, is_last: bool) -> dict[str, Any]:
@@ -122,6 +125,8 @@ class IndRNNOptions:
             "act": self.act,
             "u_init": u_init,
             "u_bound": bound if self.constrain_u else None,
+            "learn_h0": self.learn_h0,
+            "step_clip": self.step_clip,
             "dtype": self.dtype,
         }
 

@@ -10,7 +10,6 @@ from nnseq.models.indrnn_body import IndRNNBody, Walk
 from nnseq.models.indrnn_options import IndRNNOptions
 from nnseq.nn.arguments import check_size
 from nnseq.nn.module import ModuleList
-from nnseq.nn.normalized_indrnn import Place
 
 
 class PlainIndRNNBody(IndRNNBody):
@@ -24,9 +23,8 @@ class PlainIndRNNBody(IndRNNBody):
         input_size: D.
         hidden_size: H of every layer.
         num_layers: L, at least 1.
+        options: of the recurrences.
         rng: draws the initial values.
-        seq_len, MAG, u_bound, constrain_u, init_last_u, small_norm_init, act, bn, bn_steps, dtype:
-            as nnseq.models.indrnn_options.IndRNNOptions.
         p_drop: of each layer's output.
         p_drop_last: of the last layer's; p_drop if left out.
 
@@ -39,34 +37,12 @@ class PlainIndRNNBody(IndRNNBody):
         input_size: int,
         hidden_size: int,
         num_layers: int,
+        options: IndRNNOptions,
         *,
-        seq_len: int,
         rng: np.random.Generator,
-        MAG: float = 2.0,
-        u_bound: float | None = None,
-        constrain_u: bool = True,
-        init_last_u: bool = False,
-        small_norm_init: bool = False,
-        act: str = "relu",
-        bn: Place | None = None,
-        bn_steps: int | None = None,
         p_drop: float = 0.0,
         p_drop_last: float | None = None,
-        dtype: Any = np.float32,
     ) -> None:
-        options = IndRNNOptions(
-            "PlainIndRNNBody",
-            seq_len=seq_len,
-            MAG=MAG,
-            u_bound=u_bound,
-            constrain_u=constrain_u,
-            init_last_u=init_last_u,
-            small_norm_init=small_norm_init,
-            act=act,
-            bn=bn,
-            bn_steps=bn_steps,
-            dtype=dtype,
-        )
         super().__init__(options)
         self.input_size, self.output_size = input_size, hidden_size
         self.layers = ModuleList()
@@ -76,7 +52,7 @@ class PlainIndRNNBody(IndRNNBody):
             p = p_drop_last if is_last and p_drop_last is not None else p_drop
             D = hidden_size if k else input_size
             self.layers.append(options.block(D, hidden_size, rng, p_drop=p, is_last=is_last))
-        self.num_states = self.num_recurrences
+        self.num_states = len(self.recurrences())
 
     def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         *others, last = self.layers

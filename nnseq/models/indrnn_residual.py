@@ -10,7 +10,6 @@ from nnseq.models.indrnn_body import IndRNNBody, Walk
 from nnseq.models.indrnn_options import IndRNNOptions
 from nnseq.nn.arguments import check_size
 from nnseq.nn.module import Module, ModuleList
-from nnseq.nn.normalized_indrnn import Place
 
 
 class ResidualIndRNNBlock(Module):
@@ -55,9 +54,8 @@ class ResidualIndRNNBody(IndRNNBody):
         input_size: D.
         hidden_size: H of every layer.
         num_blocks: at least 1.
+        options: of the recurrences.
         rng: draws the initial values.
-        seq_len, MAG, u_bound, constrain_u, init_last_u, small_norm_init, act, bn, bn_steps, dtype:
-            as nnseq.models.indrnn_options.IndRNNOptions.
         p_drop: inside the blocks.
         p_drop_last: of (3); p_drop if left out.
 
@@ -70,34 +68,12 @@ class ResidualIndRNNBody(IndRNNBody):
         input_size: int,
         hidden_size: int,
         num_blocks: int,
+        options: IndRNNOptions,
         *,
-        seq_len: int,
         rng: np.random.Generator,
-        MAG: float = 2.0,
-        u_bound: float | None = None,
-        constrain_u: bool = True,
-        init_last_u: bool = False,
-        small_norm_init: bool = False,
-        act: str = "relu",
-        bn: Place | None = None,
-        bn_steps: int | None = None,
         p_drop: float = 0.0,
         p_drop_last: float | None = None,
-        dtype: Any = np.float32,
     ) -> None:
-        options = IndRNNOptions(
-            "ResidualIndRNNBody",
-            seq_len=seq_len,
-            MAG=MAG,
-            u_bound=u_bound,
-            constrain_u=constrain_u,
-            init_last_u=init_last_u,
-            small_norm_init=small_norm_init,
-            act=act,
-            bn=bn,
-            bn_steps=bn_steps,
-            dtype=dtype,
-        )
         super().__init__(options)
         self.input_size, self.output_size = input_size, hidden_size
         self.linear = options.linear(input_size, hidden_size, rng)
@@ -107,7 +83,7 @@ class ResidualIndRNNBody(IndRNNBody):
         )
         p_drop_last = p_drop if p_drop_last is None else p_drop_last
         self.rnn = options.recurrence(hidden_size, rng, p_drop=p_drop_last, is_last=True)
-        self.num_states = self.num_recurrences
+        self.num_states = len(self.recurrences())
 
     def run(self, x: Any, walk: Walk, only_last: bool) -> Any:
         x = self.linear(x)  # (1)

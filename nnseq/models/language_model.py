@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,8 +90,8 @@ class LanguageModel(Module):
                 V, embed_size, rng=rng, p_drop=p_embedding, W_init=embed_init, dtype=dtype
             )
             if head is not None:
-                options = dataclasses.replace(_options_of(body), dtype=dtype)
-                self.head, width = IndRNNHead(options, width, embed_size, rng), embed_size
+                self.head = IndRNNHead(_options_of(body), width, embed_size, rng)
+                width = embed_size
         if check_flag("LanguageModel", "tied", tied) and self.embedding is not None:
             _check_tied(width, self.embedding.size)
             self.decoder = TiedDecoder(self.embedding)

@@ -15,7 +15,7 @@ from nnseq.nn.indrnn import (
     recurrent_init,
     recurrent_low_bound,
 )
-from nnseq.nn.indrnn_stack import IndRNNBlock, IndRNNStack
+from nnseq.nn.indrnn_block import IndRNNBlock
 from nnseq.nn.initializers import (
     BlockOrthogonal,
     Constant,
@@ -83,7 +83,6 @@ __all__ = [
     "IndRNN",
     "IndRNNBlock",
     "IndRNNRecurrence",
-    "IndRNNStack",
     "Initializer",
     "InputGateDropout",
     "KaimingUniform",

@@ -1,11 +1,11 @@
 """A module's class and constructor arguments as JSON, and the module made of them again.
 
-    describe(model) -> {"class": "PlainIndRNN", "config": {"input_size": 2, ...}}
+    describe(model) -> {"class": "PlainIndRNNBody", "config": {"input_size": 2, ...}}
     build(description) -> a model of that class, with other initial values
 
-A description names a class; only classes of Module that are already imported are looked up, so a
-file can choose between them and not run anything else. An argument called rng is left out, since
-the parameters are loaded afterwards.
+A description names a class; only classes of Module and of Value that are already imported are
+looked up, so a file can choose between them and not run anything else. An argument called rng is
+left out, since the parameters are loaded afterwards.
 """
 
 from __future__ import annotations
@@ -14,14 +14,21 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from nnseq.nn.initializers import Initializer
 from nnseq.nn.module import Module
 
 RNG = "rng"
+T = TypeVar("T")
+
+
+class Value:
+    """Base class of what modules take as an argument besides JSON and modules.
+
+    Subclasses are frozen dataclasses; a description holds their class's name and their fields.
+    """
 
 
 def describe(module: Module) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def build(description: Mapping[str, Any], rng: np.random.Generator | None = None
         name, config = description["class"], description["config"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"build: got {description!r}, expected a class and its config") from error
-    cls = registered(name)
+    cls = _named(Module, name)
     takes = inspect.signature(cls.__init__).parameters
     unknown = sorted(config.keys() - takes.keys())
     if unknown:
@@ -68,32 +75,29 @@ def build(description: Mapping[str, Any], rng: np.random.Generator | None = None
     return cls(*row, **arguments)
 
 
-def registered(name: str) -> type[Module]:
-    """Return the imported class of Module with that name.
-
-    Raises:
-        ValueError: none, or more than one.
-    """
-    found = [cls for cls in _subclasses(Module) if cls.__name__ == name]
+def _named(base: type[T], name: Any) -> type[T]:
+    """Return the imported class below base with that name; ValueError: none, or more than one."""
+    found = [cls for cls in _subclasses(base) if cls.__name__ == name]
     if len(found) != 1:
         where = ", ".join(sorted(cls.__module__ for cls in found)) or "nowhere"
         raise ValueError(
-            f"module class {name!r}: found {where}, expected exactly one; import the module that "
-            f"defines it first"
+            f"{base.__name__} class {name!r}: found {where}, expected exactly one; import the "
+            f"module that defines it first"
         )
     return found[0]
 
 
-def _subclasses(cls: type[Any]) -> list[type[Any]]:
+def _subclasses(cls: type[T]) -> list[type[T]]:
     return [c for direct in cls.__subclasses__() for c in (direct, *_subclasses(direct))]
 
 
 def _encode(value: Any) -> Any:
     if isinstance(value, Module):
         return {"module": describe(value)}
-    if isinstance(value, Initializer):
-        fields = dataclasses.asdict(value)  # type: ignore[call-overload]
-        return {"initializer": type(value).__name__, "numbers": fields}
+    if isinstance(value, Value):
+        names = [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
+        fields = {name: _encode(getattr(value, name)) for name in names}
+        return {"value": type(value).__name__, "fields": fields}
     if isinstance(value, (tuple, list)):
         return [_encode(x) for x in value]
     if isinstance(value, (type, np.dtype)):
@@ -112,9 +116,10 @@ def _decode(value: Any) -> Any:
         return [_decode(x) for x in value]
     if isinstance(value, dict) and set(value) == {"module"}:
         return build(value["module"])
-    if isinstance(value, dict) and set(value) == {"initializer", "numbers"}:
-        for cls in _subclasses(Initializer):
-            if cls.__name__ == value["initializer"]:
-                return cls(**value["numbers"])
-        raise ValueError(f"build: unknown initializer {value['initializer']!r}")
+    if isinstance(value, dict) and set(value) == {"value", "fields"}:
+        cls: Any = _named(Value, value["value"])
+        try:
+            return cls(**{key: _decode(x) for key, x in dict(value["fields"]).items()})
+        except TypeError as error:
+            raise ValueError(f"build: no {cls.__name__} has such fields: {error}") from error
     return value

@@ -1,4 +1,4 @@
-"""IndRNN layers: a recurrence with one recurrent weight per unit, and the stack of them."""
+"""IndRNN layers: a recurrence with one recurrent weight per unit, alone and behind a product."""
 
 from __future__ import annotations
 

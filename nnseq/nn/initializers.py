@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from nnseq.nn.arguments import check_float
+from nnseq.nn.description import Value
 
 Shape = tuple[int, ...]
 
 
-class Initializer(ABC):
+class Initializer(Value, ABC):
     """A distribution. Subclasses are frozen dataclasses of JSON-able numbers."""
 
     @abstractmethod

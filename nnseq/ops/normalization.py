@@ -9,8 +9,10 @@ Since m and v are functions of x, with r = 1 / √(v + ε) and averages ⟨·⟩
 
     dx = r (dx̂ - ⟨dx̂⟩ - x̂ ⟨dx̂ ∘ x̂⟩),   dx̂ = dy ∘ gain                            (3)
 
-Batch norm without a mask has a kernel for the CPU, nnseq_kernels/batch_norm, because NumPy reads
-its long arrays some twenty times: a step of a deep IndRNN spent half its time there.
+Batch norm has a kernel for the CPU, nnseq_kernels/batch_norm, because NumPy reads its long arrays
+some twenty times: a step of a deep IndRNN spent half its time there. The kernel and its reference
+here see x as (G, N, D): the averages are over N rows in each of G groups, which are the steps, or
+one group of all entries.
 """
 
 from __future__ import annotations
@@ -18,13 +20,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from nnseq.backend import Array, Implementation, array_module, forced_kernels, kernels_for
+from nnseq.backend import Array, Implementation, array_module, kernels_for
 from nnseq.operators import BroadcastTo, Sum
 from nnseq.ops.arguments import data_of, expect_shape, float_array
 from nnseq.ops.elementwise import where
-from nnseq.tape import Op, sum_over
+from nnseq.tape import Node, Op, sum_to
 
 
 class LayerNorm(Op):
@@ -79,92 +79,105 @@ def mean_last(x: Any) -> Any:
     return Sum.apply(x, axis=-1, keepdims=True) * (1 / x.shape[-1])
 
 
-LARGE = 2**14  # entries of a group; for fewer, calling a kernel takes longer than NumPy does
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-
 class BatchNorm(Op):
-    """y, and as outputs that may be differentiated too, mean and variance.
-
-    The kernel, where there is one, sees x as (groups, rows, D): one group, or one for each step.
-    """
+    """y, and as outputs that may be differentiated too, mean and variance of every group."""
 
     takes_none = True
 
     def forward(
-        self, x: Array, gain: Array, bias: Array, *, axes: tuple[int, ...], w: Any, eps: float
+        self, x: Array, gain: Array, bias: Array, *, mask: Array | None, eps: float
     ) -> tuple[Array, Array, Array]:
-        self.axes, self.w, self.eps = axes, w, eps
-        self.kernel = _kernel(x, gain, axes, w)
-        if self.kernel is not None:
-            y, mean, var = self.kernel.forward(x.reshape(self.groups(x)), gain, bias, eps=eps)
-            kept = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
-            mean, var = mean.reshape(kept), var.reshape(kept)
-            self.save(x, mean, var, gain)
-            return y.reshape(x.shape), mean, var
-        mean = self.average(x)
-        y = x - mean  # (1), then (2), in one array
-        var = self.average(y * y)
-        y *= gain * (var + eps) ** -0.5
-        y += bias
-        self.save(x, mean, var, gain)
-        return y, mean, var
+        chosen = kernels_for("batch_norm", x, REFERENCE)
+        y, m, v = chosen.forward(x, gain, bias, mask, eps=eps)
+        self.save(x, m, v, gain)
+        self.backward_with, self.mask, self.eps = chosen.backward, mask, eps
+        return y, m, v
 
-    def backward(self, dy: Any, dmean: Any, dvar: Any) -> Any:
-        x, mean, var, gain = self.saved
-        is_plain = dmean is None and dvar is None and isinstance(dy, np.ndarray)
-        if self.kernel is not None and is_plain and isinstance(x, np.ndarray):
-            G, N, D = self.groups(x)
-            m, v = mean.reshape(G, D), var.reshape(G, D)
-            arrays = x.reshape(G, N, D), m, v, gain, dy.reshape(G, N, D)
-            dx, dgain, dbias = self.kernel.backward(*arrays, eps=self.eps)
-            return dx.reshape(x.shape), dgain, dbias
-        centered = self.finite(x, x - mean)
+    def backward(self, dy: Any, dm: Any, dv: Any) -> Any:
+        x, m, v, gain = self.saved
         dx = dgain = dbias = None
-        if dy is not None:
-            r = (var + self.eps) ** -0.5
-            x_hat = centered * r
-            dbias = Sum.apply(dy, axis=self.axes, keepdims=True)
-            dgain = Sum.apply(dy * x_hat, axis=self.axes, keepdims=True)
-            dx = (dy - self.w * (dbias + x_hat * dgain)) * (gain * r)  # (3)
-        if dmean is not None:
-            dx = plus(dx, BroadcastTo.apply(self.w * dmean, shape=x.shape))
-        if dvar is not None:
-            dx = plus(dx, centered * (2 * self.w * dvar))
+        if dy is not None:  # a Tensor goes through operators, the lines of the reference
+            undo = backward_reference if isinstance(dy, Node) else self.backward_with
+            dx, dgain, dbias = undo(x, m, v, gain, self.mask, dy, eps=self.eps)
+        w = _weights(x, self.mask)
+        if dm is not None:
+            dx = plus(dx, BroadcastTo.apply(w * dm[:, None], shape=x.shape))
+        if dv is not None:
+            dx = plus(dx, _centered(x, m, self.mask) * (2 * w * dv[:, None]))
         return dx, dgain, dbias
 
-    def groups(self, x: Array) -> tuple[int, int, int]:
-        """x's shape as the kernel takes it."""
-        G, D = (x.shape[0] if self.axes[0] else 1), x.shape[-1]
-        return G, x.size // (G * D), D
 
-    def average(self, x: Array) -> Array:
-        """Σ w x over the axes, which stay with size 1."""
-        if isinstance(self.w, float):
-            return sum_over(x, self.axes, keepdims=True) * self.w
-        counted = array_module(x).where(self.w != 0, x, 0.0)  # 0 · NaN is NaN
-        counted *= self.w
-        return sum_over(counted, self.axes, keepdims=True)
+def forward_reference(
+    x: Array, gain: Array, bias: Array, mask: Array | None, *, eps: float
+) -> tuple[Array, Array, Array]:
+    """(1) and (2), with averages over the rows of each group.
 
-    def finite(self, x: Any, centered: Any) -> Any:
-        """Centered x (array or Tensor), and 0 where a padded step holds NaN or infinity."""
-        if isinstance(self.w, float):
-            return centered
-        array = data_of(x)
-        return where((self.w != 0) | array_module(array).isfinite(array), centered, 0.0)
+    Args:
+        x: (G, N, D) input, in G groups.
+        gain, bias: (D,).
+        mask: (G, N) bool, True in rows that the averages count; None: all.
+        eps: ε > 0.
+
+    Returns:
+        y: (G, N, D), rows that do not count included. m, v: (G, D).
+    """
+    m = _average(x, mask)
+    y = x - m  # (1), then (2), in one array
+    v = _average(y * y, mask)
+    y *= gain * (v + eps) ** -0.5
+    y += bias
+    return y, m[:, 0], v[:, 0]
 
 
-def _kernel(x: Array, gain: Array, axes: tuple[int, ...], w: Any) -> Implementation | None:
-    """The kernel for x, where there is one and it pays; None: the lines above."""
-    is_host = isinstance(x, np.ndarray) and x.dtype == gain.dtype and x.dtype in FLOATS
-    is_large = math.prod(x.shape[axes[0] :]) >= LARGE  # a group of each step, or all in one
-    if not (is_host and isinstance(w, float) and is_large):
-        return None
-    if forced_kernels() not in ("auto", "numba"):
-        return None
-    reference = Implementation("reference", BatchNorm.forward, BatchNorm.backward)
-    chosen = kernels_for("batch_norm", x, reference)
-    return chosen if chosen.name == "numba" else None
+def backward_reference(
+    x: Any, m: Any, v: Any, gain: Any, mask: Array | None, dy: Any, *, eps: float
+) -> tuple[Any, Any, Any]:
+    """(3), of arrays or Tensors.
+
+    Args:
+        x, gain, mask, eps: as in forward. m, v: what it returned.
+        dy: (G, N, D).
+
+    Returns:
+        dx: (G, N, D). dgain, dbias: (D,).
+    """
+    r = (v[:, None] + eps) ** -0.5
+    x_hat = _centered(x, m, mask) * r
+    dbias, dgain = _sum(dy), _sum(dy * x_hat)
+    dx = (dy - _weights(x, mask) * (dbias + x_hat * dgain)) * (gain * r)
+    return dx, sum_to(dgain, gain.shape), sum_to(dbias, gain.shape)
+
+
+REFERENCE = Implementation("reference", forward_reference, backward_reference)
+
+
+def _average(x: Array, mask: Array | None) -> Array:
+    """⟨x⟩, (G, 1, D)."""
+    if mask is None:
+        return _sum(x) * _weights(x, mask)
+    return _sum(where(mask[..., None], x, 0.0) * _weights(x, mask))  # 0 · NaN is NaN
+
+
+def _weights(x: Any, mask: Array | None) -> Any:
+    """Return w such that ⟨x⟩ = Σ w x: 1/N, or (G, N, 1) with 0 in rows that do not count."""
+    if mask is None:
+        return 1 / x.shape[1]
+    counts = mask[..., None].astype(x.dtype)
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _centered(x: Any, m: Any, mask: Array | None) -> Any:
+    """x - m, and 0 where a row that does not count holds NaN or infinity."""
+    if mask is None:
+        return x - m[:, None]
+    array = data_of(x)
+    counts_or_finite = mask[..., None] | array_module(array).isfinite(array)
+    return where(counts_or_finite, x - m[:, None], 0.0)
+
+
+def _sum(x: Any) -> Any:
+    """Sum over the rows of each group: (G, 1, D)."""
+    return Sum.apply(x, axis=1 if x.shape[0] > 1 else (0, 1), keepdims=True)  # (0, 1): in blocks
 
 
 def batch_norm(
@@ -191,33 +204,32 @@ def batch_norm(
     Raises:
         ValueError: the shapes do not fit, nothing is left to average, or eps is not positive.
         TypeError: a dtype is not float32 or float64, or they differ.
+        DeviceError: kernels are forced that do not exist for batch norm, or not on x's device.
     """
     shape = float_array("batch_norm", "x", x).shape
     if len(shape) < 2 + per_step:
         raise ValueError(
             f"batch_norm: x has shape {shape}, expected (T, B, D)" + " or (B, D)" * (not per_step)
         )
+    if math.prod(shape[:-1]) == 0:
+        raise ValueError(f"batch_norm: x has shape {shape}, which leaves nothing to average over")
     _check_affine("batch_norm", gain, bias, eps, shape)
-    axes = tuple(range(int(per_step), len(shape) - 1))
-    w = average_weights(data_of(x), data_of(mask), axes)
-    y, mean, var = BatchNorm.apply(x, gain, bias, axes=axes, w=w, eps=float(eps))
-    kept = (*shape[: int(per_step)], shape[-1])
-    return y, mean.reshape(kept), var.reshape(kept)
+    G, D = shape[0] if per_step else 1, shape[-1]
+    groups = (G, math.prod(shape[:-1]) // G, D)
+    counts = None if mask is None else _counts(data_of(x), data_of(mask), groups)
+    y, mean, var = BatchNorm.apply(x.reshape(groups), gain, bias, mask=counts, eps=float(eps))
+    kept = (G, D) if per_step else (D,)
+    return y.reshape(shape), mean.reshape(kept), var.reshape(kept)
 
 
-def average_weights(x: Array, mask: Any, axes: tuple[int, ...]) -> Any:
-    """Return w such that the average over axes is Σ w x: 1/n, or mask/n with a last axis of 1."""
-    if math.prod(x.shape[:-1]) == 0:
-        raise ValueError(f"batch_norm: x has shape {x.shape}, which leaves nothing to average over")
-    if mask is None:
-        return 1 / math.prod(x.shape[a] for a in axes)
+def _counts(x: Array, mask: Any, groups: tuple[int, int, int]) -> Array:
+    """Return the mask as (G, N) bool."""
     counts = array_module(x).asarray(mask) != 0
     expect_shape("batch_norm", "mask", counts, x.shape[:-1], f"x has shape {x.shape}")
-    counts = counts[..., None].astype(x.dtype)
-    n = counts.sum(axis=axes, keepdims=True)
-    if not n.all():
+    counts = counts.reshape(groups[:2])
+    if not counts.any(axis=1).all():
         raise ValueError("batch_norm: the mask leaves nothing to average over at some step")
-    return counts / n
+    return counts
 
 
 def batch_norm_eval(x: Any, gain: Any, bias: Any, mean: Any, var: Any, *, eps: float = 1e-5) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from nnseq.data.download import ResumingDownloader
 from nnseq.data.meter import Meter
 from nnseq.data.part import Part
+from tests.data.flaky_server import Answer, Server
 
 CONTENT = np.random.default_rng(0).bytes(200_003)  # more than three chunks, and odd
 PATH = "/some/file.gz"
@@ -31,3 +32,11 @@ def started(downloader: ResumingDownloader, n: int, **info: Any) -> None:
 
 def content_of(downloader: ResumingDownloader) -> bytes:
     return downloader.part.path.read_bytes()
+
+
+def fetch(server: Server, downloader: ResumingDownloader, *script: Answer) -> list[str]:
+    """Downloads the file, whole whatever the script answers first; returns the ranges asked for."""
+    server.script = list(script)
+    downloader.download(server.url + PATH)
+    assert content_of(downloader) == CONTENT
+    return server.ranges()

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from nnseq.data import download
-from nnseq.data.sources import SETS, DataSet, Member, SourceFile
+from nnseq.data.source_files import DataSet, Member, SourceFile
+from nnseq.data.sources import SETS
 from tests.data.flaky_server import Server, serving, sha256
 
 ONE = np.random.default_rng(1).bytes(150_001)

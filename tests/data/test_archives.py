@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from nnseq.data.archives import unpack
 from nnseq.data.files import DataError
-from nnseq.data.sources import Member
+from nnseq.data.source_files import Member
 
 A, B = Member("set/a.bin", 1000, 5), Member("set/b.txt", 1000)
 CONTENT = {"set/a.bin": b"aaaaa", "set/b.txt": b"some text"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,24 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnseq.data.download import ResumingDownloader
-from tests.data.downloads import CONTENT, PATH, content_of, new, started
+from tests.data.downloads import CONTENT, PATH, content_of, fetch, new, started
 from tests.data.flaky_server import Answer, Server, serving
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving({PATH: CONTENT}) as server:
-        yield server
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def downloader(tmp_path: Path, pauses: list[float]) -> ResumingDownloader:
-    return new(tmp_path, pauses)
 
 
 def test_a_file_comes_in_one_request_and_is_linked_to_where_pooch_wants_it(
@@ -71,10 +54,8 @@ def test_a_cut_connection_is_resumed_at_the_byte_where_it_broke(
     chunked: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server.script = [Answer(cut=70_001, reset=reset, chunked=chunked), Answer(cut=1, reset=reset)]
-    downloader.download(server.url + PATH)
-    assert content_of(downloader) == CONTENT
-    assert server.ranges() == ["", "bytes=70001-", "bytes=70002-"]
+    cuts = Answer(cut=70_001, reset=reset, chunked=chunked), Answer(cut=1, reset=reset)
+    assert fetch(server, downloader, *cuts) == ["", "bytes=70001-", "bytes=70002-"]
     assert pauses == [0.1, 0.1]
     assert downloader.joined
     out = capsys.readouterr().out.splitlines()
@@ -118,10 +99,8 @@ def test_a_part_of_an_earlier_run_is_asked_for_with_its_tag(
     url = server.url + PATH
     started(downloader, 1000, url=url, ETag='"v1"')
     server.usual = Answer(tag='"v1"')
-    downloader.download(url)
-    assert content_of(downloader) == CONTENT
+    assert fetch(server, downloader) == ["bytes=1000-"]
     assert server.seen[0][1]["If-Range"] == '"v1"'
-    assert server.ranges() == ["bytes=1000-"]
 
 
 @pytest.mark.parametrize(
@@ -137,16 +116,13 @@ def test_weak_tags_and_other_hosts_tags_are_not_sent(
 ) -> None:
     started(downloader, 1000, **{"url": server.url + PATH, **info})
     server.usual = Answer(if_range=False)
-    downloader.download(server.url + PATH)
-    assert content_of(downloader) == CONTENT
+    fetch(server, downloader)
     assert server.seen[0][1].get("If-Range") == header
 
 
 def test_a_whole_part_needs_no_request(server: Server, downloader: ResumingDownloader) -> None:
     started(downloader, len(CONTENT), url="http://elsewhere", total=len(CONTENT))
-    downloader.download(server.url + PATH)
-    assert content_of(downloader) == CONTENT
-    assert server.seen == []
+    assert fetch(server, downloader) == []
     assert downloader.joined
 
 
@@ -155,7 +131,6 @@ def test_a_server_may_send_less_than_the_range_asked_for(
 ) -> None:
     started(downloader, 10)
     server.usual = Answer(longest=50_000)
-    downloader.download(server.url + PATH)
-    assert content_of(downloader) == CONTENT
-    assert server.ranges() == [f"bytes={n}-" for n in (10, 50_010, 100_010, 150_010, 200_010)][:4]
+    asked = [f"bytes={n}-" for n in (10, 50_010, 100_010, 150_010)]
+    assert fetch(server, downloader) == asked
     assert pauses == []

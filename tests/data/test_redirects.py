@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from nnseq.data.download import FetchError, ResumingDownloader
-from tests.data.downloads import CONTENT, PATH, content_of, new, started
-from tests.data.flaky_server import Answer, Server, serving
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving({PATH: CONTENT}) as server:
-        yield server
-
-
-@pytest.fixture
-def pauses() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def downloader(tmp_path: Path, pauses: list[float]) -> ResumingDownloader:
-    return new(tmp_path, pauses)
+from tests.data.downloads import CONTENT, PATH, content_of, started
+from tests.data.flaky_server import Answer, Server
 
 
 def test_redirects_keep_the_range(server: Server, downloader: ResumingDownloader) -> None:

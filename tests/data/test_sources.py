@@ -1,4 +1,4 @@
-"""nnseq.data.sources: hashes of the real files, whole addresses, mirrors."""
+"""nnseq.data.sources: hashes of the real files, whole addresses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from nnseq.data.fetched import SHA256, sha256_of
-from nnseq.data.sources import SETS, SourceFile, addresses
+from nnseq.data.source_files import SourceFile
+from nnseq.data.sources import SETS
 
 FILES = [(name, file) for name, data_set in SETS.items() for file in data_set.files]
 KNOWN = [(name, file) for name, file in FILES if file.sha256]
@@ -86,19 +87,3 @@ def test_a_set_without_files_says_how_to_get_it() -> None:
     for data_set in SETS.values():
         assert bool(data_set.files) != bool(data_set.obtain)
     assert "convert_ntu" in SETS["ntu"].obtain
-
-
-def test_a_mirror_stands_for_every_host() -> None:
-    file = SETS["mnist"].files[1]
-    assert addresses("mnist", file) == file.urls
-    assert addresses("mnist", file, "http://host:8000/prefix/") == (
-        "http://host:8000/prefix/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz",
-        "http://host:8000/prefix/mnist/train-labels-idx1-ubyte.gz",
-        "http://host:8000/prefix/train-labels-idx1-ubyte.gz",
-    )
-
-
-@pytest.mark.parametrize("mirror", ["host:8000", "/folder", "ftp://host/", "http://", "http:///x"])
-def test_a_mirror_that_is_no_address_is_refused(mirror: str) -> None:
-    with pytest.raises(ValueError, match=r"NNSEQ_DATA_URL: '.*' came, expected an address like"):
-        addresses("mnist", SETS["mnist"].files[0], mirror)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import pytest
 
 from nnseq import checkpoint
 from nnseq.data.made_up import write_made_up
-from nnseq.data.ntu import read_ntu
-from nnseq.data.ntu_features import LI_LINES, LINES, line_distances
+from nnseq.data.shuffled import Shuffled
 from nnseq.indrnn_networks import DENSE, PLAIN, RESIDUAL
 from nnseq.options import Options
-from tests.language_runs import bits, remains, run_main, script
+from tests import experiment_checks as checks
+from tests.language_runs import run_main, script
 
 SPACE = script("action_recognition")
 PRESETS: dict[str, dict[str, Any]] = SPACE["PRESETS"]
@@ -39,10 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of the time of a run of a few steps."""
-    for place in ("nnseq.classification_task.draw", "nnseq.plots.draw"):
-        monkeypatch.setattr(place, lambda path, panels, columns=1: path.touch())
+def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks.without_pictures(monkeypatch)
 
 
 # ---- presets -----------------------------------------------------------------------------------
@@ -83,24 +81,26 @@ def test_the_presets_have_the_recipe_of_the_authors_logs(tmp_path: Path) -> None
     }  # fmt: skip
     assert list(PRESETS) == list(own)
     for name, expected in own.items():
-        options = SPACE["ActionOptions"](**PRESETS[name])
-        for key, value in (recipe | expected).items():
-            assert getattr(options, key) == value, (name, key)
+        checks.recipe(SPACE["ActionOptions"](**PRESETS[name]), recipe | expected)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
+    def build(**options: Any) -> Any:
+        return SPACE["ActionTask"](SPACE["ActionOptions"](**options))
+
     sizes = SIZES[PRESETS[preset]["model"]]
-    argv = ["--preset", preset, "--data", folder, *SMALL, *sizes, "--max_steps", 2]
-    argv += ["--log_every", 1]
-    summary = run_main(main, tmp_path, *argv)
-    assert summary["steps"] == 2
+    argv = ["--preset", preset, *SMALL, *sizes, "--data", str(folder)]
+    summary = checks.first_steps(main, tmp_path, PRESETS[preset], argv, build)
     assert set(summary["metrics"]) == {"test_acc", "test_error", "test_loss", "test_acc_single"}
     assert summary["data"].startswith("train_ntus.npy, train_ntus_label.npy, train_ntus_len.npy, ")
-    assert 0 <= summary["data_wait"] <= 1
-    (first, second) = json_lines(tmp_path)
-    assert 2 < first["loss"] < 20
-    assert first["loss"] != second["loss"]
+
+
+def test_data_wait_is_the_time_that_steps_wait_for_batches(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["--data", folder, *SMALL, *SIZES[PLAIN]]
+    checks.data_wait(main, tmp_path, argv, Shuffled, monkeypatch)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -110,30 +110,18 @@ def test_smoke_is_a_whole_run_on_files_that_say_that_they_are_made_up(
     capsys: pytest.CaptureFixture[str],
     preset: str,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):  # its folder may be used again
-        assert main(["--smoke", "--preset", preset, "--threads", "1"]) == 0
-    said = capsys.readouterr().out.splitlines()
+    argv = ["--preset", preset]
+    said, _, summary = checks.smoke(main, tmp_path, argv, {"accuracy.png"}, monkeypatch, capsys)
     assert said[0].startswith("made-up files in the format of ntu: train_ntus.npy, ")
     assert "steps an epoch" in said[1]
-    out = tmp_path / "runs" / "action_recognition" / "smoke"
-    present = {path.name for path in out.iterdir() if "prev" not in path.name}
-    assert present == {
-        "accuracy.png", "best.h5", "checkpoint.h5", "curve.png", "metrics.jsonl", "summary.json",
-    }  # fmt: skip
-    summary = json.loads((out / "summary.json").read_text())
     assert summary["data"].startswith("made-up files in the format of ntu: ")
-    assert 0 <= summary["data_wait"] <= 1
     assert {"valid_acc", "test_acc"} <= set(summary["metrics"])
 
 
 def test_help_lists_every_preset_with_what_is_published_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["--help"])
-    assert left.value.code == 0
-    text = capsys.readouterr().out
+    text = "\n".join(checks.help_lines(main, capsys))
     for words in (
         "indrnn_plain6    accuracy 0.8180 / 0.8797 (0.8316 / 0.8813); Li et al. 2018, table 4",
         "indrnn_residual  (0.8418 / 0.9023); the authors' log",
@@ -163,14 +151,7 @@ def test_evaluation_of_the_best_weights_gives_the_same_test_set(
     argv = ["--data", folder, *SMALL, *SIZES[PLAIN], "--random_len"]
     trained = run_main(main, tmp_path / "run", *argv, "--max_steps", 7, "--lr", 0.01)
     assert checkpoint.read(tmp_path / "run" / "best.h5")[1]["step"] < 7
-    file = ["--eval", "--load_weight", tmp_path / "run" / "best.h5"]
-    for k, seed in enumerate((0, 5)):
-        evaluated = run_main(main, tmp_path / str(k), *argv, *file, "--seed", seed)
-        for name, value in evaluated["metrics"].items():
-            assert trained["metrics"][name] == value
-        assert set(evaluated["metrics"]) == {
-            "test_acc", "test_error", "test_loss", "test_acc_single",
-        }  # fmt: skip
+    checks.evaluation(main, tmp_path / "run", argv, trained["metrics"])
 
 
 RESUMED: dict[str, list[object]] = {
@@ -189,13 +170,7 @@ def test_a_run_that_was_stopped_within_an_epoch_ends_with_the_same_bits(
     folder: Path, tmp_path: Path, case: str
 ) -> None:
     argv = ["--data", folder, *SMALL, *RESUMED[case], "--log_every", 2]
-    run_main(main, tmp_path / "whole", *argv, "--max_steps", 7)
-    run_main(main, tmp_path / "parts", *argv, "--max_steps", 3)
-    assert checkpoint.read(tmp_path / "parts" / "checkpoint.h5")[1]["epoch"] == 0
-    run_main(main, tmp_path / "parts", *argv, "--max_steps", 7, "--resume")
-    assert remains(tmp_path / "parts") == remains(tmp_path / "whole")
-    trees = [checkpoint.read(tmp_path / name / "best.h5") for name in ("parts", "whole")]
-    assert bits(trees[0][0]) == bits(trees[1][0])
+    checks.resumed(main, tmp_path, argv, 3, 7)
 
 
 # ---- every option ------------------------------------------------------------------------------
@@ -233,21 +208,13 @@ BESIDE: list[tuple[list[object], list[object]]] = [
 ]
 
 
-def outcome(out: Path, *argv: object) -> Any:
-    """What a run computed, not what it says of its options."""
-    metrics = run_main(main, out, *BASE, *argv)["metrics"]
-    tree, _ = checkpoint.read(out / "checkpoint.h5")
-    return metrics, bits(tree["params"]), tree["state"]["task"]["validations"]
-
-
 @pytest.fixture(scope="module")
-def unchanged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What each model computes without a change."""
-    place = tmp_path_factory.mktemp("unchanged")
-    return {
-        model: outcome(place / model, "--data", folder, "--model", model, *SIZES[model])
-        for model in CHANGES
-    }
+def unchanged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """What a model computes without a change."""
+    place, base = tmp_path_factory.mktemp("unchanged"), ["--data", folder, *BASE]
+    return cache(
+        lambda model: checks.outcome(main, place / model, *base, "--model", model, *SIZES[model])
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,27 +223,30 @@ def unchanged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     ids=lambda x: x if isinstance(x, str) else " ".join(map(str, x)),
 )
 def test_an_option_changes_the_result(
-    folder: Path, tmp_path: Path, unchanged: dict[str, Any], model: str, change: list[object]
+    folder: Path,
+    tmp_path: Path,
+    unchanged: Callable[[str], Any],
+    model: str,
+    change: list[object],
 ) -> None:
-    argv = ["--data", folder, "--model", model, *SIZES[model]]
-    assert outcome(tmp_path, *argv, *change) != unchanged[model]
+    argv = ["--data", folder, *BASE, "--model", model, *SIZES[model]]
+    assert checks.outcome(main, tmp_path, *argv, *change) != unchanged(model)
 
 
 @pytest.mark.parametrize(("beside", "change"), BESIDE, ids=lambda x: " ".join(map(str, x)))
 def test_an_option_changes_the_result_beside_others(
     folder: Path, tmp_path: Path, beside: list[object], change: list[object]
 ) -> None:
-    argv = ["--data", folder, *SIZES[PLAIN], *beside]
-    assert outcome(tmp_path / "a", *argv) != outcome(tmp_path / "b", *argv, *change)
+    argv = ["--data", folder, *BASE, *SIZES[PLAIN], *beside]
+    plain = checks.outcome(main, tmp_path / "a", *argv)
+    assert checks.outcome(main, tmp_path / "b", *argv, *change) != plain
 
 
 def test_no_option_was_forgotten() -> None:
     tried = [change for changes in CHANGES.values() for change in changes]
     tried += [change for _, change in BESIDE]
-    flags = {str(x[0]).removeprefix("--").removeprefix("no_") for x in tried}
-    own = {field.name for field in dataclasses.fields(SPACE["ActionOptions"])}
-    shared = {field.name for field in dataclasses.fields(Options)}
-    assert own - shared - {"model", "data"} <= flags
+    tried += [["--model"], ["--data"]]
+    assert not checks.untried(SPACE["ActionOptions"], Options, tried)
 
 
 @pytest.mark.parametrize(
@@ -307,78 +277,4 @@ def test_what_cannot_be_done_is_said_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     argv = [x.replace("{tmp}", str(tmp_path)).replace("{clips}", str(folder)) for x in argv]
-    try:
-        left = main([*argv, "--out", str(tmp_path / "out")])
-    except SystemExit as error:
-        left = error.code
-    error = capsys.readouterr().err
-    assert left == code, error
-    assert error.startswith("action_recognition: ")
-    assert error.count("\n") == 1
-    assert said in error
-
-
-# ---- crops -------------------------------------------------------------------------------------
-
-
-def test_a_crop_is_joints_and_beside_them_their_distances_from_lines(folder: Path) -> None:
-    clips, indices = read_ntu(folder, "train"), np.arange(6)
-    options = SPACE["ActionOptions"]
-    plain, geometric = (
-        SPACE["crops_of"](clips, options(geometric=flag))(indices, np.random.default_rng(0))
-        for flag in (False, True)
-    )
-    assert plain.shape == (20, 6, 150)
-    assert geometric.shape == (20, 6, 150 + SPACE["GEOMETRIC"])
-    assert (geometric[..., :150] == plain).all()
-    assert (geometric[..., 150:] == line_distances(plain)).all()
-    assert plain.dtype == geometric.dtype == np.float32
-
-
-def test_the_lines_are_alike_on_both_sides_or_those_of_the_authors(folder: Path) -> None:
-    clips, indices = read_ntu(folder, "train"), np.arange(6)
-    found = {}
-    for name, lines in (("symmetric", LINES), ("authors", LI_LINES)):
-        options = SPACE["ActionOptions"](geometric=True, lines=name)
-        x = SPACE["crops_of"](clips, options)(indices, np.random.default_rng(0))
-        assert (x[..., 150:] == line_distances(x[..., :150], lines)).all()
-        found[name] = x
-    assert found["symmetric"].shape == found["authors"].shape
-    assert (found["symmetric"] != found["authors"]).any()
-    assert SPACE["ActionOptions"](geometric=True).lines == "symmetric"
-    assert SPACE["ActionOptions"]().lines is None
-
-
-def test_only_training_is_turned(folder: Path) -> None:
-    options = {"data": str(folder), "rotate": True, "seq_len": 5, "batch_size": 8, "p_drop": 0.0}
-    options |= {"hidden_size": 3, "num_layers": 1, "valid_share": 0.3}
-    tasks = [
-        SPACE["ActionTask"](SPACE["ActionOptions"](**{**options, "rotate": turned}, device="cpu"))
-        for turned in (True, False)
-    ]
-    trained, valid, tested = (
-        [getattr(task.examples, part).draw().x for task in tasks]
-        for part in ("train", "valid", "test")
-    )
-    assert (trained[0] != trained[1]).any()
-    # Turning draws after the crop, so these are the same crops, and distances are as before.
-    np.testing.assert_allclose(
-        line_distances(trained[0]), line_distances(trained[1]), rtol=0, atol=2e-3
-    )
-    assert (valid[0] == valid[1]).all()
-    assert (tested[0] == tested[1]).all()
-    for task in tasks:
-        task.close()
-
-
-def test_random_lengths_are_around_seq_len(folder: Path) -> None:
-    clips = read_ntu(folder, "train")
-    for T, low, high in ((20, 5, 40), (100, 25, 200), (2, 1, 4)):
-        look = SPACE["crops_of"](clips, SPACE["ActionOptions"](seq_len=T, random_len=True))
-        lengths = {len(look(np.arange(2), np.random.default_rng(k))) for k in range(60)}
-        assert len(lengths) > 1
-        assert low <= min(lengths) <= max(lengths) <= high
-
-
-def json_lines(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    checks.refusal(main, [*argv, "--out", tmp_path / "out"], code, said, capsys)

@@ -16,7 +16,7 @@ import pytest
 from nnseq import checkpoint
 from nnseq.curriculum import Curriculum, FullLength
 from nnseq.optim import Plateau
-from tests.child import ENVIRONMENT, ROOT
+from tests.child import ENVIRONMENT, ROOT, run_until_killed
 
 SCRIPT = ROOT / "experiments" / "adding.py"
 SMALL = ["--seq_len", "24", "--hidden_size", "8", "--batch_size", "4", "--log_every", "5"]
@@ -275,23 +275,6 @@ def test_eval_gives_the_test_mse_of_the_checkpoint(tmp_path: Path) -> None:
 
 
 # ---- killed and continued ------------------------------------------------------------------------
-
-
-def run_until_killed(argv: list[str], out: Path, after: float, number: int) -> int:
-    """Starts a run, waits for its first checkpoint and `after` seconds more, and sends a signal."""
-    known = (out / "checkpoint.h5").stat().st_mtime_ns if (out / "checkpoint.h5").exists() else 0
-    process = subprocess.Popen(
-        argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT
-    )
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        path = out / "checkpoint.h5"
-        if path.exists() and path.stat().st_mtime_ns != known:
-            time.sleep(after)
-            process.send_signal(number)
-            break
-        time.sleep(0.002)
-    return process.wait(timeout=60)
 
 
 def kill_and_continue(tmp_path: Path, kills: int, least: int, steps: int) -> None:

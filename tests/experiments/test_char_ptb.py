@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,11 @@ import pytest
 
 from nnseq import checkpoint
 from nnseq.data.penn_treebank import ptb_chars
+from nnseq.data.streams import Streams
 from nnseq.language_options import LanguageOptions
-from tests.language_runs import SIZES, SMALL, bits, remains, run_main, script, write_texts
+from nnseq.language_task import LanguageTask
+from tests import experiment_checks as checks
+from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 
 SPACE = script("char_ptb")
 PRESETS: dict[str, dict[str, Any]] = SPACE["PRESETS"]
@@ -27,10 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_lists_every_preset_with_what_is_published_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(["--help"])
-    assert left.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = checks.help_lines(main, capsys)
     listed = {line.split()[0]: line for line in lines[lines.index("presets, and what is "
               "published of them:") + 1 :]}  # fmt: skip
     assert list(listed) == [
@@ -43,18 +42,21 @@ def test_help_lists_every_preset_with_what_is_published_of_it(
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
-    model = PRESETS[preset]["model"]
-    argv = ["--preset", preset, "--data", folder, *SMALL, *SIZES[model], "--max_steps", 3]
-    summary = run_main(main, tmp_path, *argv)
-    assert summary["steps"] == 3
-    assert 3 < summary["metrics"]["test_bpc"] < 6
+    def build(**options: Any) -> LanguageTask:
+        return LanguageTask(LanguageOptions(**options), SPACE["CHARACTERS"])
+
+    sizes = SIZES[PRESETS[preset]["model"]]
+    argv = ["--preset", preset, *SMALL, *sizes, "--data", str(folder)]
+    summary = checks.first_steps(main, tmp_path, PRESETS[preset], argv, build)
     assert set(summary["metrics"]) == {"valid_bpc", "test_bpc", "test_loss"}
     assert summary["data"] == "ptb.char.train.txt, ptb.char.valid.txt, ptb.char.test.txt"
-    assert 0 <= summary["data_wait"] <= 1
-    names = {str(x).removeprefix("--") for x in [*SMALL, *SIZES[model]]}
-    kept = {name: value for name, value in PRESETS[preset].items() if name not in names}
-    assert kept
-    assert {name: summary["options"][name] for name in kept} == kept
+
+
+def test_data_wait_is_the_time_that_steps_wait_for_batches(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["--data", folder, *SMALL, *SIZES["lstm"], "--batching", "streams"]
+    checks.data_wait(main, tmp_path, argv, Streams, monkeypatch)
 
 
 def test_the_zoneout_family_has_the_recipe_of_its_script() -> None:
@@ -62,12 +64,12 @@ def test_the_zoneout_family_has_the_recipe_of_its_script() -> None:
     recipe = {"hidden_size": 1000, "seq_len": 100, "batch_size": 32, "optimizer": "adam"}
     recipe |= {"lr": 2e-3, "clip_norm": 1.0, "batching": "chunks", "augment": True}
     recipe |= {"embed_size": 0, "forget_bias": 1.0, "zoneout_masks": "fresh"}
-    assert {name: getattr(options, name) for name in recipe} == recipe
+    checks.recipe(options, recipe)
     options = LanguageOptions(**PRESETS["indrnn_plain6"])
     recipe = {"hidden_size": 2000, "num_layers": 6, "seq_len": 50, "batch_size": 128, "lr": 2e-4}
     recipe |= {"bn": "before", "batching": "streams", "reset_every": 10, "clip_value": 10.0}
     recipe |= {"weight_decay": 1e-4, "bn_decay": False, "lr_factor": 0.2, "min_lr": 1e-6}
-    assert {name: getattr(options, name) for name in recipe} == recipe
+    checks.recipe(options, recipe)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -99,19 +101,11 @@ def test_a_preset_is_built_without_data_and_has_its_number_of_parameters(
 def test_smoke_is_a_whole_run_on_files_that_say_that_they_are_made_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):  # its folder may be used again
-        assert main(["--smoke", "--preset", "zoneout_lstm", "--threads", "1"]) == 0
-    said = capsys.readouterr().out.splitlines()
+    argv = ["--preset", "zoneout_lstm"]
+    said, out, summary = checks.smoke(main, tmp_path, argv, {"sample.txt"}, monkeypatch, capsys)
     note = "made-up files in the format of the Penn Treebank's characters"
     assert said[0].startswith(f"{note}  |  kernels: lstm: ")
     assert any("the state is begun anew in every chunk" in line for line in said[:2])
-    out = tmp_path / "runs" / "char_ptb" / "smoke"
-    present = {path.name for path in out.iterdir() if "prev" not in path.name}
-    assert present == {
-        "metrics.jsonl", "checkpoint.h5", "best.h5", "curve.png", "summary.json", "sample.txt",
-    }  # fmt: skip
-    summary = json.loads((out / "summary.json").read_text())
     assert summary["data"] == note
     assert summary["metrics"]["test_bpc"] < math.log2(27) - 0.5, "it has learned something"
     assert len((out / "sample.txt").read_text()) == 80 + 1
@@ -124,10 +118,7 @@ def test_evaluation_of_the_best_weights_gives_the_same_test_set(
     more = ["--max_steps", 7, "--eval_every", 3, "--lr", 0.01]
     trained = run_main(main, tmp_path / "run", *argv, *more)
     assert checkpoint.read(tmp_path / "run" / "best.h5")[1]["step"] == 6
-    file = ["--eval", "--load_weight", tmp_path / "run" / "best.h5"]
-    evaluated = run_main(main, tmp_path / "eval", *argv, *file)
-    assert evaluated["metrics"] == trained["metrics"]
-    assert evaluated["data"] == trained["data"]
+    checks.evaluation(main, tmp_path / "run", argv, trained["metrics"])
 
 
 RESUMED: dict[str, list[object]] = {
@@ -152,16 +143,8 @@ def test_a_run_that_was_stopped_within_an_epoch_ends_with_the_same_bits(
     folder: Path, tmp_path: Path, case: str
 ) -> None:
     argv = ["--data", folder, *SMALL, *RESUMED[case], "--log_every", 3]
-    run_main(main, tmp_path / "whole", *argv, "--max_steps", 10)
-    run_main(main, tmp_path / "parts", *argv, "--max_steps", 5)
-    assert checkpoint.read(tmp_path / "parts" / "checkpoint.h5")[1]["epoch"] == 0
-    run_main(main, tmp_path / "parts", *argv, "--max_steps", 10, "--resume")
-    assert remains(tmp_path / "parts") == remains(tmp_path / "whole")
-    lrs = {line["lr"] for line in remains(tmp_path / "whole")[2]}
-    assert len(lrs) == (2 if "cut" in case else 1)
-    trees = [checkpoint.read(tmp_path / name / "best.h5") for name in ("parts", "whole")]
-    assert bits(trees[0][0]) == bits(trees[1][0])
-    assert trees[0][1]["metric"] == trees[1][1]["metric"]
+    _, _, lines, _ = checks.resumed(main, tmp_path, argv, 5, 10)
+    assert len({line["lr"] for line in lines}) == (2 if "cut" in case else 1)
 
 
 def test_epochs_end_a_run(folder: Path, tmp_path: Path) -> None:
@@ -211,12 +194,4 @@ def test_what_cannot_be_done_is_said_in_one_line(
     argv: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [x.replace("{tmp}", str(tmp_path)) for x in argv]
-    try:
-        left = main([*argv, "--out", str(tmp_path / "out")])
-    except SystemExit as error:
-        left = error.code
-    error = capsys.readouterr().err
-    assert left == code, error
-    assert error.startswith("char_ptb: ")
-    assert error.count("\n") == 1
-    assert said in error
+    checks.refusal(main, [*argv, "--out", tmp_path / "out"], code, said, capsys)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nnseq import plots, sweep
-from nnseq.models import LastStateRNN, PlainIndRNN
-from nnseq.nn import LSTM, RNN
+from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody, RecurrentBody, detach
+from nnseq.nn import LSTM, RNN, Normal
 from tests.child import ROOT
 
 SCRIPT = ROOT / "experiments" / "gradient_propagation.py"
@@ -23,35 +23,31 @@ SPACE = runpy.run_path(str(SCRIPT))
 
 
 def models() -> dict[str, Any]:
-    options: dict[str, Any] = {"rng": np.random.default_rng(0), "dtype": np.float64}
-    last: dict[str, Any] = {"output": "last", **options}
-    return {
-        "rnn": LastStateRNN(RNN(D, H, **last), 1, rng=options["rng"]),
-        "lstm": LastStateRNN(LSTM(D, H, num_layers=2, **last), 1, rng=options["rng"]),
-        "zoneout": LastStateRNN(
-            LSTM(D, H, zoneout_h=0.3, zoneout_c=0.5, **last), 1, rng=options["rng"]
-        ),
-        "indrnn": PlainIndRNN(D, H, 2, 1, seq_len=T, act="tanh", in2hid_std=1.0, **options),
+    rng = np.random.default_rng(0)
+    last: dict[str, Any] = {"rng": rng, "output": "last", "dtype": np.float64}
+    options = IndRNNOptions(T, act="tanh", W_init=Normal(1.0), dtype=np.float64)
+    bodies = {
+        "rnn": RecurrentBody(RNN(D, H, **last)),
+        "lstm": RecurrentBody(LSTM(D, H, num_layers=2, **last)),
+        "zoneout": RecurrentBody(LSTM(D, H, zoneout_h=0.3, zoneout_c=0.5, **last)),
+        "indrnn": PlainIndRNNBody(D, H, 2, options, rng=rng),
     }
+    return {name: LastStepReadout(body, 1, rng=rng) for name, body in bodies.items()}
 
 
 def loss_from(model: Any, x: np.ndarray, y: np.ndarray, states: Any, rng: Any) -> float:
     """L of one sequence as a function of the states before the first of x; rng draws the masks."""
-    if isinstance(model, PlainIndRNN):
-        h = model.stack(x, states)[1][-1]
-    else:
-        for x_t in x:
-            h, states = model.rnn(x_t[None], states, rng=rng)
+    for x_t in x:
+        h, states = model.body(x_t[None], states, rng=rng, only_last=True)
     return float(np.square(model.readout(h).data - y).sum())
 
 
 def states_after(model: Any, x: np.ndarray, rng: Any) -> Any:
-    """The states behind the last of x, as arrays in the form in which the layers take them."""
-    layers = model.stack if isinstance(model, PlainIndRNN) else model.rnn
+    """The states behind the last of x, as arrays."""
     states = None
     for x_t in x:
-        _, states = layers(x_t[None], states, rng=rng)
-    return tuple(s.data for s in states) if isinstance(states, tuple) else states.data
+        _, states = model.body(x_t[None], states, rng=rng, only_last=True)
+    return detach(states)
 
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "zoneout", "indrnn"])
@@ -64,9 +60,8 @@ def test_the_gradients_are_those_that_perturbing_the_state_inside_the_run_measur
     assert set(claimed) == ({"h"} if name in ("rnn", "indrnn") else {"h", "c"})
     for t in range(1, T):
         masks = np.random.default_rng(5)
-        states = states_after(model, x[:t], masks)
+        arrays = states_after(model, x[:t], masks)
         position = masks.bit_generator.state
-        arrays = states if isinstance(states, tuple) else (states,)
         measured = [np.empty_like(s) for s in arrays]
         for k, state in enumerate(arrays):
             for index in np.ndindex(state.shape):
@@ -75,8 +70,7 @@ def test_the_gradients_are_those_that_perturbing_the_state_inside_the_run_measur
                     moved = [s.copy() for s in arrays]
                     moved[k][index] += sign * EPS
                     masks.bit_generator.state = position  # the same masks in the rest of the run
-                    given = tuple(moved) if isinstance(states, tuple) else moved[0]
-                    losses.append(loss_from(model, x[t:], y, given, masks))
+                    losses.append(loss_from(model, x[t:], y, tuple(moved), masks))
                 measured[k][index] = (losses[0] - losses[1]) / (2 * EPS)
         # An LSTM's h and c are arrays of all layers; an IndRNN's states are one array for each.
         parts = {"h": np.array(measured)} if name == "indrnn" else {}
@@ -100,7 +94,7 @@ def test_zoneout_of_everything_passes_the_gradient_on_unchanged() -> None:
     """With P(old) = 1 no step changes the state: the gradient is the same at all steps."""
     rng = np.random.default_rng(0)
     rnn = LSTM(D, H, rng=rng, output="last", zoneout_h=1.0, zoneout_c=1.0, dtype=np.float64)
-    model = LastStateRNN(rnn, 1, rng=rng)
+    model = LastStepReadout(RecurrentBody(rnn), 1, rng=rng)
     x, y = rng.normal(size=(T, B, D)), rng.normal(size=(B, 1))
     dh = SPACE["state_gradients"](model, x, y, rng)["h"]
     assert np.abs(dh).min() > 0

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from nnseq.language_options import LanguageOptions
+from nnseq.language_task import LanguageTask
+from tests import experiment_checks as checks
 from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 
 SPACE = script("text8")
@@ -23,21 +25,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
+    def build(**options: Any) -> LanguageTask:
+        return LanguageTask(LanguageOptions(**options), SPACE["TEXT8"])
+
     model = PRESETS[preset]["model"]
-    argv = ["--preset", preset, "--data", folder, *SMALL, *SIZES[model], "--max_steps", 2]
-    summary = run_main(main, tmp_path, *argv)
+    argv = ["--preset", preset, *SMALL, *SIZES[model], "--data", str(folder)]
+    summary = checks.first_steps(main, tmp_path, PRESETS[preset], argv, build)
     V, H = 27, 8
     gates, learned = {"lstm": (4, 2), "gru": (3, 1), "srnn": (1, 1)}[model]
     assert summary["params"] == gates * H * (V + H + 1) + learned * H + V * (H + 1)
-    assert 3 < summary["metrics"]["test_bpc"] < 6
     assert summary["data"] == "text8"
 
 
 def test_the_presets_have_chunks_of_180() -> None:
-    for preset, values in PRESETS.items():
+    for values in PRESETS.values():
         options = LanguageOptions(**values)
         recipe = {"seq_len": 180, "hidden_size": 1000, "batching": "chunks", "batch_size": 32}
-        assert {name: getattr(options, name) for name in recipe} == recipe, preset
+        checks.recipe(options, recipe)
 
 
 def test_the_file_itself_may_be_named(folder: Path, tmp_path: Path) -> None:
@@ -63,12 +67,10 @@ def test_text_of_another_alphabet_is_refused_at_its_place(
 ) -> None:
     path = tmp_path / "text8"
     path.write_text((folder / "text8").read_text()[:100] + "A")
-    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "byte 100" in error
-    assert main(["--data", str(tmp_path / "no"), "--out", str(tmp_path / "out")]) == 1
-    assert "python -m nnseq.data fetch text8" in capsys.readouterr().err
+    out = ["--out", tmp_path / "out"]
+    checks.refusal(main, ["--data", tmp_path, *out], 1, "byte 100", capsys)
+    cure = "python -m nnseq.data fetch text8"
+    checks.refusal(main, ["--data", tmp_path / "no", *out], 1, cure, capsys)
 
 
 def test_a_real_file_of_that_form_is_read_trained_on_and_evaluated(

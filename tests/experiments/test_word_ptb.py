@@ -11,6 +11,8 @@ import pytest
 
 from nnseq.dynamic_evaluation import grid
 from nnseq.language_options import LanguageOptions
+from nnseq.language_task import LanguageTask
+from tests import experiment_checks as checks
 from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 
 SPACE = script("word_ptb")
@@ -31,10 +33,12 @@ def sizes(preset: str) -> list[object]:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
-    argv = ["--preset", preset, "--data", folder, *SMALL, *sizes(preset), "--max_steps", 3]
-    summary = run_main(main, tmp_path, *argv)
+    def build(**options: Any) -> LanguageTask:
+        return LanguageTask(LanguageOptions(**options), SPACE["WORDS"])
+
+    argv = ["--preset", preset, *SMALL, *sizes(preset), "--data", str(folder)]
+    summary = checks.first_steps(main, tmp_path, PRESETS[preset], argv, build)
     assert set(summary["metrics"]) == {"valid_ppl", "test_ppl", "test_loss"}
-    assert 15 < summary["metrics"]["test_ppl"] < 50, "of 29 words"
     assert summary["data"] == "ptb.train.txt, ptb.valid.txt, ptb.test.txt"
     assert summary["options"]["batching"] == "streams"
 
@@ -54,7 +58,7 @@ def test_the_lstm_of_the_preset_has_an_embedding_and_10000_words(tmp_path: Path)
     assert summary["params"] == V * H + 4 * H * (2 * H + 1) + V * (H + 1)
     options = LanguageOptions(**PRESETS["zoneout_lstm"])
     recipe = {"seq_len": 35, "batch_size": 20, "clip_norm": 10.0, "lr": 2e-3, "zoneout_c": 0.5}
-    assert {name: getattr(options, name) for name in recipe} == recipe
+    checks.recipe(options, recipe)
 
 
 def test_dynamic_evaluation_lowers_the_perplexity_of_a_trained_model(
@@ -64,7 +68,7 @@ def test_dynamic_evaluation_lowers_the_perplexity_of_a_trained_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     few = partial(grid, lrs=(2.5e-4, 1.25e-3), decays=(0.004,))  # for 5 steps; 20 here
-    monkeypatch.setattr("nnseq.language_task.grid", few)
+    monkeypatch.setattr("nnseq.language_evaluation.grid", few)
     argv = ["--preset", "lstm", "--data", folder, *SMALL, *OF_LSTM]
     run_main(main, tmp_path / "run", *argv, "--max_steps", 25, "--lr", 0.01)
     file = tmp_path / "run" / "checkpoint.h5"
@@ -93,11 +97,8 @@ def test_smoke_reads_made_up_words(
 def test_a_folder_without_the_files_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert error.startswith("word_ptb: ")
-    assert "ptb.train.txt" in error
+    argv = ["--data", tmp_path, "--out", tmp_path / "out"]
+    error = checks.refusal(main, argv, 1, "ptb.train.txt", capsys)
     assert "python -m nnseq.data fetch ptb" in error
 
 

@@ -1,91 +1,116 @@
-"""The CPU kernel of batch norm against the NumPy lines of nnseq/ops/normalization.py."""
+"""The CPU kernel of batch norm against the reference pair of nnseq/ops/normalization.py."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nnseq_kernels.batch_norm import numba_cpu
 
-from nnseq import backend, gradcheck, ops
-from nnseq.ops import normalization
+from nnseq import backend, ops
+from nnseq.gradcheck import gradcheck
+from nnseq.ops.normalization import REFERENCE
 from nnseq.tensor import Tensor, grad
 
 BOUNDS = {np.float32: 1e-5, np.float64: 1e-10}
+EPS = 0.1  # so that a small variance does not magnify rounding
 
 
-@pytest.fixture(autouse=True)
-def _for_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "LARGE", 1)
-
-
-def everything(kernels: str, arrays: list[Any], per_step: bool) -> list[np.ndarray]:
-    x, gain, bias, dy = arrays
-    with backend.use_kernels(kernels):
-        backend.clear_report()
-        leaves = [Tensor(a, True) for a in (x, gain, bias)]
-        y, mean, var = ops.batch_norm(*leaves, per_step=per_step)
-        results = [y.data, mean.data, var.data, *grad(y, leaves, dy)]
-        assert (backend.report().get("batch_norm") == "numba") == (kernels == "numba")
-    return results
+def everything(pair: Any, x: Any, gain: Any, bias: Any, mask: Any, dy: Any) -> list[np.ndarray]:
+    y, m, v = pair.forward(x, gain, bias, mask, eps=EPS)
+    return [y, m, v, *pair.backward(x, m, v, gain, mask, dy, eps=EPS)]
 
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    T=st.sampled_from([1, 2, 5, 63, 64, 65, 130]),
-    B=st.integers(1, 5),
+    G=st.sampled_from([1, 2, 5]),
+    N=st.sampled_from([1, 2, 63, 64, 65, 200]),
     D=st.sampled_from([1, 3, 16, 33]),
-    per_step=st.booleans(),
+    padding=st.sampled_from([None, 0.0, 1e3, np.nan, np.inf]),
     dtype=st.sampled_from([np.float32, np.float64]),
     is_strided=st.booleans(),
+    threads=st.integers(1, 3),
 )
 def test_the_kernel_agrees_with_the_reference(
-    seed: int, T: int, B: int, D: int, per_step: bool, dtype: Any, is_strided: bool
+    seed: int, G: int, N: int, D: int, padding: Any, dtype: Any, is_strided: bool, threads: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    x, dy = (rng.standard_normal((T, B, D)).astype(dtype) for _ in range(2))
+    x, dy = rng.standard_normal((2, G, N, D)).astype(dtype)
     x += 3
+    gain, bias = rng.standard_normal((2, D)).astype(dtype)
+    mask = None
+    if padding is not None:
+        mask = rng.random((G, N)) < 0.6
+        mask[:, rng.integers(N)] = True
+        x[~mask] = padding
     if is_strided:
-        x, dy = (np.asfortranarray(a) for a in (x, dy))
-    gain, bias = (rng.standard_normal(D).astype(dtype) for _ in range(2))
-    if (B if per_step else T * B) == 1:
-        return  # a variance of nothing: x̂ = 0 / √ε, exact in both, and r = 316 magnifies rounding
-    arrays = [x, gain, bias, dy]
-    wide = [a.astype(np.float64) for a in arrays]
-    expected = everything("reference", wide, per_step)
-    for own, right in zip(everything("numba", arrays, per_step), expected, strict=True):
+        x, dy, mask = (a if a is None else np.asfortranarray(a) for a in (x, dy, mask))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba_cpu, "LEAST", 1)
+        patch.setattr(numba_cpu.threads, "allowed", lambda: threads)
+        found = everything(numba_cpu, x, gain, bias, mask, dy)
+    wide = [a.astype(np.float64) for a in (x, gain, bias, dy)]
+    expected = everything(REFERENCE, *wide[:3], mask, wide[3])
+    for own, right in zip(found, expected, strict=True):
         assert own.dtype == dtype
-        # Where the variance is small by chance, rounding of x - m is magnified by r.
-        r = (expected[2].min() + 1e-5) ** -0.5
-        bound = BOUNDS[dtype] * max(1.0, float(np.abs(right).max())) * max(1.0, r**2)
+        bound = BOUNDS[dtype] * max(1.0, np.abs(right[np.isfinite(right)]).max(initial=0.0))
         np.testing.assert_allclose(own, right, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize(
-    ("per_step", "limit", "runs"),
-    [(False, 60, True), (False, 61, False), (True, 15, True), (True, 16, False)],
-)
-def test_it_runs_where_a_group_has_so_many_entries(
-    per_step: bool, limit: int, runs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Over 784 steps of 32 x 16 entries by themselves it took five times as long as NumPy."""
-    monkeypatch.setattr(normalization, "LARGE", limit)
-    with backend.use_kernels("auto"):
-        backend.clear_report()
-        ops.batch_norm(np.ones((4, 3, 5)), np.ones(5), np.ones(5), per_step=per_step)
-        assert ("batch_norm" in backend.report()) == runs
-
-
-@pytest.mark.parametrize("per_step", [False, True])
-def test_its_gradients_are_right(per_step: bool) -> None:
-    rng = np.random.default_rng(1)
-    x, gain, bias = (rng.standard_normal(s) for s in ((4, 3, 5), 5, 5))
-    with backend.use_kernels("numba"):
-        gradcheck(
-            lambda *a: ops.batch_norm(*a, per_step=per_step, eps=0.1)[0], x, gain, bias, rng=rng
+def test_the_kernel_has_the_signature_of_the_reference() -> None:
+    for name in ("forward", "backward"):
+        one, other = (
+            inspect.signature(getattr(pair, name)).parameters.values()
+            for pair in (REFERENCE, numba_cpu)
         )
+        assert [(p.name, p.kind) for p in one] == [(p.name, p.kind) for p in other]
+
+
+@pytest.mark.parametrize("kernels", ["reference", "numba"])
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("is_masked", [False, True])
+@pytest.mark.parametrize("shape", [(4, 3, 5), (35, 2, 2)])
+def test_gradients_are_right(
+    shape: tuple[int, ...],
+    is_masked: bool,
+    per_step: bool,
+    kernels: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The larger shape has more rows than a BLOCK, in two threads."""
+    monkeypatch.setattr(numba_cpu, "LEAST", 1)
+    monkeypatch.setattr(numba_cpu.threads, "allowed", lambda: 2)
+    rng = np.random.default_rng(1)
+    x, gain, bias = (rng.standard_normal(s) for s in (shape, shape[2], shape[2]))
+    mask = None
+    if is_masked:
+        mask = rng.random(shape[:2]) < 0.6
+        mask[:, 0] = True
+    with backend.use_kernels(kernels):
+        gradcheck(
+            lambda *a: ops.batch_norm(*a, mask=mask, per_step=per_step, eps=EPS),
+            *(x, gain, bias),
+            rng=rng,
+        )
+
+
+@pytest.mark.parametrize("forced", ["auto", "numba"])
+@pytest.mark.parametrize("options", [{}, {"per_step": True}, {"mask": np.ones((3, 2))}])
+def test_it_runs_whatever_the_size_and_the_mask(forced: str, options: Any) -> None:
+    with backend.use_kernels(forced):
+        backend.clear_report()
+        ops.batch_norm(np.ones((3, 2, 1)), np.ones(1), np.ones(1), **options)
+        assert backend.report() == {"batch_norm": "numba"}
+
+
+def test_kernels_that_it_does_not_have_are_refused() -> None:
+    arrays = np.ones((3, 2, 1)), np.ones(1), np.ones(1)
+    with backend.use_kernels("cupy"), pytest.raises(backend.DeviceError, match="batch_norm: ker"):
+        ops.batch_norm(*arrays)
 
 
 def test_gradients_of_mean_and_variance_and_second_ones_are_those_of_the_reference() -> None:
@@ -106,11 +131,13 @@ def test_gradients_of_mean_and_variance_and_second_ones_are_those_of_the_referen
 
 def test_two_calls_give_the_same_bits_and_leave_their_arguments_alone() -> None:
     rng = np.random.default_rng(3)
-    arrays = [rng.standard_normal(s).astype(np.float32) for s in ((300, 40, 7), 7, 7, (300, 40, 7))]
+    x, dy = rng.standard_normal((2, 1, 12_000, 7)).astype(np.float32)
+    gain, bias = rng.standard_normal((2, 7)).astype(np.float32)
+    arrays = x, gain, bias, rng.random((1, 12_000)) < 0.9, dy
     copies = [a.copy() for a in arrays]
     for a in arrays:
         a.flags.writeable = False
-    runs = [everything("numba", arrays, per_step=False) for _ in range(2)]
+    runs = [everything(numba_cpu, *arrays) for _ in range(2)]
     for one, other in zip(*runs, strict=True):
         np.testing.assert_array_equal(one, other)
     for a, copy in zip(arrays, copies, strict=True):

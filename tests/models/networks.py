@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
-from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody
+from nnseq.models import DenseIndRNNBody, IndRNNOptions, PlainIndRNNBody, ResidualIndRNNBody
 from nnseq.models.indrnn_body import IndRNNBody
 
 T, B, D, H = 4, 3, 2, 5
@@ -23,19 +24,27 @@ NORMS: dict[str, dict[str, Any]] = {
 
 def make(kind: str, seed: int = 1, D: int = D, **options: Any) -> IndRNNBody:
     """A body with seq_len = T in float64; its weights are not so small as they start."""
-    rng = np.random.default_rng(seed)
-    options = {"seq_len": T, "rng": rng, "dtype": np.float64, "small_norm_init": True} | options
+    options = {"seq_len": T, "dtype": np.float64, "small_norm_init": True} | options
     blocks: Any = options.pop("blocks", BLOCKS)
+    shared, own = split(options)
+    own |= {"rng": np.random.default_rng(seed)}
     if kind == "plain":
-        body: IndRNNBody = PlainIndRNNBody(D, H, 3, **options)
+        body: IndRNNBody = PlainIndRNNBody(D, H, 3, shared, **own)
     elif kind == "residual":
-        body = ResidualIndRNNBody(D, H, 1, **options)
+        body = ResidualIndRNNBody(D, H, 1, shared, **own)
     elif kind == "dense without ends":
-        body = DenseIndRNNBody(D, 1, blocks, first=None, last_layer=False, **options)
+        body = DenseIndRNNBody(D, 1, blocks, shared, first=None, last_layer=False, **own)
     else:
         differs = kind == "dense with differences"
-        body = DenseIndRNNBody(D, 1, blocks, first=3, time_diff=differs, **options)
+        body = DenseIndRNNBody(D, 1, blocks, shared, first=3, time_diff=differs, **own)
     return stir(body, seed)
+
+
+def split(options: dict[str, Any]) -> tuple[IndRNNOptions, dict[str, Any]]:
+    """The options of the recurrences, and those of the body."""
+    names = {field.name for field in dataclasses.fields(IndRNNOptions)}
+    shared = {name: value for name, value in options.items() if name in names}
+    return IndRNNOptions(**shared), {k: v for k, v in options.items() if k not in names}
 
 
 def stir(model: Any, seed: int = 0) -> Any:

@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 
-from nnseq.models import DenseIndRNNBody, LanguageModel, SequenceClassifier
+from nnseq.models import DenseIndRNNBody, LanguageModel, LastStepReadout
+
+from .networks import split
 
 
 def make(*sizes, **options):
-    return DenseIndRNNBody(*sizes, **{"rng": np.random.default_rng(0), "bn": "after"} | options)
+    shared, own = split({"bn": "after"} | options)
+    return DenseIndRNNBody(*sizes, shared, rng=np.random.default_rng(0), **own)
 
 
 @pytest.mark.parametrize(
     ("sizes", "options", "classes", "count"),
     [
-        ((1, 16), {"seq_len": 784}, 10, 256_514),
-        ((150, 48), {"seq_len": 20}, 60, 2_314_428),
-        ((1944, 48), {"seq_len": 20, "time_diff": True}, 60, 5_640_108),
+        ((1, 16, (8, 6, 4)), {"seq_len": 784}, 10, 256_514),
+        ((150, 48, (8, 6, 4)), {"seq_len": 20}, 60, 2_314_428),
+        ((1944, 48, (8, 6, 4)), {"seq_len": 20, "time_diff": True}, 60, 5_640_108),
     ],
 )
 def test_the_published_classifiers_have_these_many_parameters(sizes, options, classes, count):
@@ -23,13 +26,13 @@ def test_the_published_classifiers_have_these_many_parameters(sizes, options, cl
 
     1,944 inputs are the only number under 4,000 that makes 5,640,108 of the published sizes.
     """
-    model = SequenceClassifier(make(*sizes, **options), classes, rng=np.random.default_rng(0))
+    model = LastStepReadout(make(*sizes, **options), classes, rng=np.random.default_rng(0))
     assert model.num_parameters() == count
 
 
 def test_the_published_language_model_has_51_655_712_parameters():
     options = {"seq_len": 50, "bn": "before", "bn_steps": 100, "u_bound": 0.99}
-    body = make(600, 256, first=None, last_layer=False, **options)
+    body = make(600, 256, (8, 6, 4), first=None, last_layer=False, **options)
     options = {"embed_size": 600, "tied": True, "head": "indrnn"}
     model = LanguageModel(10_000, body, rng=np.random.default_rng(0), **options)
     assert model.num_parameters() == 51_655_712
@@ -86,25 +89,25 @@ def test_every_part_has_its_own_dropout():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: make(0, 4, seq_len=4), ValueError, "DenseIndRNNBody: input_size is 0"),
-        (lambda: make(1, 0, seq_len=4), ValueError, "growth is 0"),
+        (lambda: make(0, 4, (2,), seq_len=4), ValueError, "DenseIndRNNBody: input_size is 0"),
+        (lambda: make(1, 0, (2,), seq_len=4), ValueError, "growth is 0"),
         (lambda: make(1, 4, (), seq_len=4), ValueError, r"blocks is \(\), expected at least one"),
         (lambda: make(1, 4, (2, 0), seq_len=4), ValueError, r"blocks\[1\] is 0"),
-        (lambda: make(1, 4, first=0, seq_len=4), ValueError, "first is 0"),
-        (lambda: make(1, 4, time_diff="yes", seq_len=4), TypeError, "time_diff is 'yes'"),
-        (lambda: make(1, 4, last_layer=0, seq_len=4), TypeError, "last_layer is 0"),
+        (lambda: make(1, 4, (2,), first=0, seq_len=4), ValueError, "first is 0"),
+        (lambda: make(1, 4, (2,), time_diff="yes", seq_len=4), TypeError, "time_diff is 'yes'"),
+        (lambda: make(1, 4, (2,), last_layer=0, seq_len=4), TypeError, "last_layer is 0"),
         (
-            lambda: make(1, 4, first=None, p_drop_first=0.1, seq_len=4),
+            lambda: make(1, 4, (2,), first=None, p_drop_first=0.1, seq_len=4),
             ValueError,
             "p_drop_first is 0.1, but first is None",
         ),
         (
-            lambda: make(1, 4, last_layer=False, p_drop_last=0.1, seq_len=4),
+            lambda: make(1, 4, (2,), last_layer=False, p_drop_last=0.1, seq_len=4),
             ValueError,
             "p_drop_last is 0.1, but last_layer is False",
         ),
         (
-            lambda: make(1, 4, last_layer=False, init_last_u=True, seq_len=4),
+            lambda: make(1, 4, (2,), last_layer=False, init_last_u=True, seq_len=4),
             ValueError,
             "init_last_u is True, but last_layer is False",
         ),

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from nnseq.models.indrnn_options import IndRNNOptions
+from nnseq.models import IndRNNOptions
+from nnseq.nn import Uniform
 
 D, H = 300, 400
 
 
 def make(seed=0, **options):
-    options = IndRNNOptions("Net", **{"seq_len": 784, "dtype": np.float64} | options)
+    options = IndRNNOptions(**{"seq_len": 784, "dtype": np.float64} | options)
     rng = np.random.default_rng(seed)
     return options.block(D, H, rng, p_drop=0.0), options.linear(D, H, rng)
 
@@ -44,6 +45,28 @@ def test_small_norm_init_makes_gamma_small_and_the_weights_large():
     np.testing.assert_allclose(block.bn.gamma.data, 0.1)
 
 
+def test_w_init_is_for_all_weights_under_small_norm_init_too():
+    block, linear = make(bn="after", small_norm_init=True, W_init=Uniform(0.5, 0.75))
+    assert_uniform(block.rnn.W_ih.data, 0.5, 0.75)
+    assert_uniform(linear.W.data, 0.5, 0.75)
+    np.testing.assert_allclose(block.bn.gamma.data, 0.1)
+
+
+def test_learned_states_and_the_clip_inside_the_recurrence_reach_both_kinds_of_it():
+    options, rng = IndRNNOptions(9, learn_h0=True, step_clip=0.5), np.random.default_rng(0)
+    for part in (options.block(2, 3, rng, p_drop=0.0), options.recurrence(3, rng)):
+        assert part.rnn.h0.shape == (3,)
+        assert part.rnn.step_clip == 0.5
+    part = IndRNNOptions(9).recurrence(3, rng)
+    assert (part.rnn.h0, part.rnn.step_clip) == (None, 0.0)
+
+
+def test_options_are_equal_however_the_dtype_is_written():
+    found = [IndRNNOptions(9, dtype=x) for x in (np.float32, "float32", np.dtype("float32"))]
+    assert found[0] == found[1] == found[2] == IndRNNOptions(9) != IndRNNOptions(8)
+    assert len(set(found)) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "low", "high"),
     [
@@ -64,7 +87,7 @@ def test_the_last_recurrence_alone_has_its_own_range_and_only_when_asked():
     low, high = 5 ** (-1 / 20), 5 ** (1 / 20)
     rng = np.random.default_rng(0)
     options = {"seq_len": 20, "MAG": 5.0, "dtype": np.float64}
-    asked, plain = (IndRNNOptions("Net", init_last_u=k, **options) for k in (True, False))
+    asked, plain = (IndRNNOptions(init_last_u=k, **options) for k in (True, False))
     assert_uniform(asked.recurrence(H, rng, is_last=True).rnn.u.data, low, high)
     assert_uniform(asked.block(D, H, rng, p_drop=0.0, is_last=True).rnn.u.data, low, high)
     assert_uniform(asked.recurrence(H, rng).rnn.u.data, 0, high)
@@ -74,15 +97,22 @@ def test_the_last_recurrence_alone_has_its_own_range_and_only_when_asked():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"MAG": 0.5, "init_last_u": True}, ValueError, r"Net: the last layer's u would start in"),
+        (
+            {"seq_len": 4, "MAG": 0.5, "init_last_u": True},
+            ValueError,
+            r"IndRNNOptions: the last layer's u would start in \[1.189.*, 0.840.*\], .* MAG of at",
+        ),
         ({"u_bound": 0.5, "init_last_u": True}, ValueError, r"\[0.99\d+, 0.5\], which is empty"),
-        ({"u_bound": 0.0}, ValueError, "Net: u_bound is 0.0"),
-        ({"constrain_u": "no"}, TypeError, "Net: constrain_u is 'no', expected True or False"),
-        ({"init_last_u": 1}, TypeError, "Net: init_last_u is 1"),
-        ({"small_norm_init": None}, TypeError, "Net: small_norm_init is None"),
-        ({"dtype": np.int32}, TypeError, "Net: dtype is int32"),
+        ({"u_bound": 0.0}, ValueError, "IndRNNOptions: u_bound is 0.0"),
+        ({"constrain_u": "no"}, TypeError, "s: constrain_u is 'no', expected True or False"),
+        ({"learn_h0": 1}, TypeError, "IndRNNOptions: learn_h0 is 1"),
+        ({"step_clip": -1.0}, ValueError, "IndRNNOptions: step_clip is -1.0"),
+        ({"W_init": 0.1}, TypeError, "IndRNNOptions: W_init is 0.1, expected an initializer"),
+        ({"init_last_u": 1}, TypeError, "IndRNNOptions: init_last_u is 1"),
+        ({"small_norm_init": None}, TypeError, "IndRNNOptions: small_norm_init is None"),
+        ({"dtype": np.int32}, TypeError, "IndRNNOptions: dtype is int32"),
     ],
 )
 def test_bad_arguments_are_refused(options, error, message):
     with pytest.raises(error, match=message):
-        IndRNNOptions("Net", **{"seq_len": 784} | options)
+        IndRNNOptions(**{"seq_len": 784} | options)

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from nnseq.models import LanguageModel, ResidualIndRNNBody, SequenceClassifier
+from nnseq.models import LanguageModel, LastStepReadout, ResidualIndRNNBody
+
+from .networks import split
 
 
 def make(*sizes, **options):
-    return ResidualIndRNNBody(*sizes, **{"rng": np.random.default_rng(0), "bn": "after"} | options)
+    shared, own = split({"bn": "after"} | options)
+    return ResidualIndRNNBody(*sizes, shared, rng=np.random.default_rng(0), **own)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +20,7 @@ def make(*sizes, **options):
 def test_the_published_classifiers_have_these_many_parameters(sizes, seq_len, classes, count):
     """MNIST and NTU RGB+D."""
     body = make(*sizes, seq_len=seq_len)
-    model = SequenceClassifier(body, classes, rng=np.random.default_rng(0))
+    model = LastStepReadout(body, classes, rng=np.random.default_rng(0))
     assert model.num_parameters() == count
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from nnseq.gradcheck import gradcheck
 from nnseq.models import RecurrentBody, detach
-from nnseq.nn import GRU, LSTM, RNN, BatchNormLSTM, IndRNNStack, ProjectedLSTM, build, describe
+from nnseq.nn import GRU, LSTM, RNN, BatchNormLSTM, IndRNN, ProjectedLSTM, build, describe
 from nnseq.ops import concat
 from tests.nn.functional import as_function
 from tests.strategies import arrays
@@ -126,8 +126,8 @@ def test_it_is_rebuilt_from_its_description():
 
 def test_what_does_not_fit_is_refused():
     x = draw(1, T, B, D)
-    with pytest.raises(TypeError, match="RecurrentBody: rnn is a IndRNNStack, expected a Recurr"):
-        RecurrentBody(IndRNNStack(D, H, 1, rng=np.random.default_rng(0)))
+    with pytest.raises(TypeError, match="RecurrentBody: rnn is a IndRNN, expected a Recurr"):
+        RecurrentBody(IndRNN(D, H, rng=np.random.default_rng(0)))
     with pytest.raises(ValueError, match="all steps are to be read, but LSTM has output='last'"):
         make(output="last")(x)
     assert make(output="last", bidirectional=True)(x, only_last=True)[0].shape == (B, 2 * H)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnseq.models import LanguageModel, PlainIndRNNBody, RecurrentBody, no_decay
+from nnseq.models import IndRNNOptions, LanguageModel, PlainIndRNNBody, RecurrentBody, no_decay
 from nnseq.nn import GRU, LSTM, BatchNormLSTM, LayerNormLSTM
 from nnseq.optim import Adam
 
@@ -22,7 +22,7 @@ def decayed(model, **options):
 
 def indrnn():
     rng = np.random.default_rng(0)
-    body = PlainIndRNNBody(3, 4, 1, seq_len=5, rng=rng, bn="before")
+    body = PlainIndRNNBody(3, 4, 1, IndRNNOptions(5, bn="before"), rng=rng)
     return LanguageModel(7, body, embed_size=3, head="indrnn", rng=rng)
 
 

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from nnseq.models import IndRNNOptions, PlainIndRNNBody
 from nnseq.nn import (
     BatchNorm,
     Constant,
     Dropout,
     IndRNN,
-    IndRNNStack,
+    IndRNNBlock,
     Linear,
     Module,
     Normal,
@@ -29,8 +30,11 @@ MODULES = {
     "linear": lambda: Linear(2, 3, rng=rng(), W_init=Normal(0.5), b_init=None, dtype=np.float64),
     "batchnorm": lambda: BatchNorm(3, num_steps=np.int64(4), momentum=0.2),
     "indrnn": lambda: IndRNN(2, 3, rng=rng(), act="tanh", u_bound=0.9, learn_h0=True),
-    "stack": lambda: IndRNNStack(
-        2, [3, 4], 2, rng=rng(), u_init_last=Uniform(0.5, 0.75), p_drop=0.1
+    "block": lambda: IndRNNBlock(
+        IndRNN(2, 3, rng=rng(), u_init=Uniform(0.5, 0.75)), bn="after", p_drop=0.1
+    ),
+    "values in a value": lambda: PlainIndRNNBody(
+        2, 3, 2, IndRNNOptions(9, W_init=Normal(0.5), bn="after", dtype=np.float64), rng=rng()
     ),
     "sequential": lambda: Sequential(Linear(2, 3, rng=rng(), b_init=Constant(2.0)), Dropout(0.25)),
 }
@@ -47,8 +51,20 @@ def test_a_module_is_made_again_from_its_json(kind):
 
 
 def test_the_dtype_that_was_converted_to_is_described():
-    module = MODULES["stack"]().astype(np.float64)
+    module = MODULES["indrnn"]().astype(np.float64)
     assert {x.dtype.name for x in build(describe(module)).parameters()} == {"float64"}
+    body = MODULES["values in a value"]().astype(np.float32)
+    assert {x.dtype.name for x in build(describe(body)).parameters()} == {"float32"}
+
+
+def test_a_value_is_its_class_and_its_fields():
+    config = describe(MODULES["values in a value"]())["config"]
+    assert config["options"]["value"] == "IndRNNOptions"
+    fields = config["options"]["fields"]
+    assert fields["W_init"] == {"value": "Normal", "fields": {"std": 0.5, "mean": 0.0}}
+    assert (fields["seq_len"], fields["bn"], fields["dtype"]) == (9, "after", "float64")
+    again = build({"class": "PlainIndRNNBody", "config": config})
+    assert again.options == IndRNNOptions(9, W_init=Normal(0.5), bn="after", dtype=np.float64)
 
 
 def test_initial_values_come_from_the_generator_given():
@@ -64,17 +80,29 @@ def test_what_json_cannot_hold_is_refused_by_name():
         describe(module)
 
 
+def with_init(name, **fields):
+    return {"class": "Linear", "config": {"W_init": {"value": name, "fields": fields}}}
+
+
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ({"class": "Linaer", "config": {}}, "module class 'Linaer': found nowhere"),
+        ({"class": "Linaer", "config": {}}, "Module class 'Linaer': found nowhere"),
         ({"class": "Linear", "config": {"size": 3}}, "Linear takes no argument size"),
         ({"config": {}}, "expected a class and its config"),
         ([], "expected a class and its config"),
-        (
-            {"class": "Linear", "config": {"W_init": {"initializer": "os", "numbers": {}}}},
-            "unknown initializer 'os'",
-        ),
+        (with_init("os"), "Value class 'os': found nowhere"),
+        (with_init("Linear"), "Value class 'Linear': found nowhere"),
+        (with_init(["Normal"]), r"Value class \['Normal'\]: found nowhere"),
+        (with_init("Initializer"), "build: no Initializer has such fields: .*abstract"),
+        (with_init("Normal"), "build: no Normal has such fields: .* missing .* 'std'"),
+        (with_init("Normal", std=1.0, path="x"), "no Normal has such fields: .*'path'"),
+        (with_init("Normal", std="1"), "no Normal has such fields: '<=' not supported"),
+        (with_init("Normal", std=-1.0), "std=-1.0, mean=0.0.*: expected a finite std >= 0"),
+        (with_init("IndRNNOptions", seq_len=0), "seq_len is 0"),
+        (with_init("IndRNNOptions", seq_len=5, dtype="int8"), "no IndRNNOptions .*int8"),
+        (with_init("IndRNNOptions", seq_len=5, dtype="x"), "no IndRNNOptions .*'x'"),
+        ({"class": "Linear", "config": {"W_init": {"value": "Normal", "fields": 3}}}, "no Normal"),
     ],
 )
 def test_a_foreign_description_is_refused(description, message):
@@ -85,6 +113,6 @@ def test_a_foreign_description_is_refused(description, message):
 def test_two_classes_of_one_name_are_ambiguous():
     first = type("Twin", (Module,), {})
     second = type("Twin", (Module,), {})
-    with pytest.raises(ValueError, match="module class 'Twin': found"):
+    with pytest.raises(ValueError, match="Module class 'Twin': found"):
         build({"class": "Twin", "config": {}})
     assert first is not second

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnseq import ops
+from nnseq import backend, ops
 from nnseq.tensor import Tensor, grad
 from tests.ops.check import check_op, compare_with_torch, normal
 from tests.strategies import arrays, integers, shapes
 
+every_kernel = pytest.mark.parametrize("kernels", ["reference", "numba"])
 EPS = 0.1  # large enough that differences of 1e-6 measure the derivative where the variance is 0
 
 
@@ -36,18 +37,22 @@ def batch_norm_case(draw):
     return draw(arrays((T, B, D))), draw(arrays((D,))), draw(arrays((D,))), mask
 
 
+@every_kernel
 @given(batch_norm_case(), st.booleans())
-def test_batch_norm(case, per_step):
+def test_batch_norm(kernels, case, per_step):
     x, gain, bias, mask = case
-    check_op(
-        lambda *args: ops.batch_norm(*args, mask=mask, per_step=per_step, eps=EPS), x, gain, bias
-    )
+
+    def f(*args):
+        with backend.use_kernels(kernels):
+            return ops.batch_norm(*args, mask=mask, per_step=per_step, eps=EPS)
+
+    check_op(f, x, gain, bias)
     axis = 1 if per_step else (0, 1)
     w = np.ones(x.shape[:2]) if mask is None else mask
     w = (w / w.sum(axis, keepdims=True))[..., None]
     m = (w * x).sum(axis, keepdims=True)
     v = (w * (x - m) ** 2).sum(axis, keepdims=True)
-    y, mean, var = ops.batch_norm(x, gain, bias, mask=mask, per_step=per_step, eps=EPS)
+    y, mean, var = f(x, gain, bias)
     np.testing.assert_allclose(y, (x - m) / np.sqrt(v + EPS) * gain + bias, atol=1e-13)
     np.testing.assert_allclose(mean, m.squeeze(axis), atol=1e-13)
     np.testing.assert_allclose(var, v.squeeze(axis), atol=1e-13)
@@ -85,9 +90,11 @@ def test_padded_entries_have_no_part_in_the_statistics():
     np.testing.assert_array_equal(first[1:], second[1:])
 
 
+@every_kernel
 @pytest.mark.parametrize("per_step", [False, True])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_nan_at_padded_steps_stays_there(value, per_step):
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_nan_at_padded_steps_stays_there(create_graph, value, per_step, kernels):
     x, gain, bias = normal(0, (4, 5, 3), (3,), (3,))
     mask = np.ones((4, 5), bool)
     mask[2:, 3] = mask[3, 0] = False
@@ -97,10 +104,12 @@ def test_nan_at_padded_steps_stays_there(value, per_step):
     for padding in (0.0, value):
         leaves = [Tensor(np.where(mask[..., None], x, padding), True)]
         leaves += [Tensor(gain, True), Tensor(bias, True)]
-        ys = ops.batch_norm(*leaves, mask=mask, per_step=per_step)
-        dxs = grad(ys, leaves, [dy, dmean, dvar], create_graph=True)
-        second = grad(dxs[0], leaves[1], dy)
-        results.append([ys[0].data[mask], ys[1].data, ys[2].data, *(d.data for d in dxs), *second])
+        with backend.use_kernels(kernels):
+            ys = ops.batch_norm(*leaves, mask=mask, per_step=per_step)
+            found = grad(ys, leaves, [dy, dmean, dvar], create_graph=create_graph)
+        if create_graph:
+            found = [*(d.data for d in found), *grad(found[0], leaves[1], dy)]
+        results.append([ys[0].data[mask], ys[1].data, ys[2].data, *found])
     for clean, poisoned in zip(*results, strict=True):
         np.testing.assert_array_equal(poisoned, clean)
         assert np.isfinite(clean).all()

@@ -1,25 +1,27 @@
 """Batch norm on the CPU: every average is one reading of its arrays, by all threads.
 
-With averages ⟨·⟩ over the N rows of a group, equations (1) to (3) of nnseq/ops/normalization.py are
+With averages ⟨·⟩ over the n rows of a group that count, the equations of
+nnseq/ops/normalization.py are
 
     m = ⟨x⟩,   v = ⟨(x - m)²⟩,   s = γ / √(v + ε),   y = s ∘ (x - m) + β             (1)
-    p = ⟨dy⟩,  q = ⟨dy ∘ (x - m)⟩ / (v + ε),   dx = s ∘ (dy - p - q ∘ (x - m))       (2)
+    p = Σ dy / n,   q = Σ dy ∘ (x - m) / n / (v + ε),   over all rows
+    dx = s ∘ (dy - p - q ∘ (x - m)), and s ∘ dy in a row that does not count         (2)
 
-Threads share the rows of a single group; where there is a group for each step, they share the
-groups. Sums go over to double precision every BLOCK rows.
+Threads share the groups or, where there is only one, its rows. Sums go over to double precision
+every BLOCK rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnseq_kernels import threads
 from nnseq_kernels.arrays import plain
 from nnseq_kernels.cpu_jit import loop_jit
-from nnseq_kernels.rows import clear_row
+from nnseq_kernels.rows import add_row, clear_row
 
 Array = Any  # numpy.ndarray
 
@@ -27,135 +29,165 @@ BLOCK = 64  # rows that are added in x's own precision
 LEAST = 2**15  # entries for each thread: some 20 µs of work
 
 
-def forward(x: Array, gain: Array, bias: Array, *, eps: float) -> tuple[Array, Array, Array]:
+def forward(
+    x: Array, gain: Array, bias: Array, mask: Array | None, *, eps: float
+) -> tuple[Array, Array, Array]:
     """(1).
 
     Args:
         x: (G, N, D), float32 or float64. gain, bias: (D,) γ and β. eps: ε.
+        mask: (G, N) bool, True in rows that count; None: all.
 
     Returns:
         y: (G, N, D). m, v: (G, D).
     """
     x, gain, bias = plain(x), plain(gain), plain(bias)
-    G, N, D = x.shape
-    y, m, v = np.empty_like(x), np.empty((G, D), x.dtype), np.empty((G, D), x.dtype)
-
-    def group(g: int, most: int) -> None:
-        m[g] = _sum(_add_rows, most, x[g]) / N
-        v[g] = _sum(_add_squares, most, x[g], m[g]) / N
-        s = gain * (v[g] + x.dtype.type(eps)) ** -0.5
-        blocks = threads.split(N, most)
-        threads.run(lambda *rows: _normalise(x[g], m[g], s, bias, *rows, y[g]), blocks)
-
-    _for_groups(group, G, x.size)
-    return y, m, v
+    rows, segments = _rows(x), _segments(x)
+    counts, n = _counted(x, mask)
+    m = (segments.sum(_add_rows, rows, counts) / n).astype(x.dtype)
+    v = (segments.sum(_add_squares, rows, counts, m) / n).astype(x.dtype)
+    s = gain * (v + x.dtype.type(eps)) ** -0.5
+    y = np.empty_like(rows)
+    segments.run(_normalise, rows, m, s, bias, y)
+    return y.reshape(x.shape), m, v
 
 
 def backward(
-    x: Array, m: Array, v: Array, gain: Array, dy: Array, *, eps: float
+    x: Array, m: Array, v: Array, gain: Array, mask: Array | None, dy: Array, *, eps: float
 ) -> tuple[Array, Array, Array]:
     """(2).
 
     Args:
-        x, m, v, gain, eps: as in forward, and what it returned.
+        x, gain, mask, eps: as in forward. m, v: what it returned.
         dy: (G, N, D).
 
     Returns:
         dx: (G, N, D). dgain, dbias: (D,).
     """
     x, m, v, gain, dy = plain(x), plain(m), plain(v), plain(gain), plain(dy)
+    rows, dy, segments = _rows(x), _rows(dy), _segments(x)
+    counts, n = _counted(x, mask)
+    sums = segments.sum(_add_rows, dy, np.ones_like(counts)).astype(x.dtype)
+    products = segments.sum(_add_products, rows, counts, m, dy)
+    r = (v + x.dtype.type(eps)) ** -0.5
+    p, q = (sums / n).astype(x.dtype), (products * r**2 / n).astype(x.dtype)
+    dx = np.empty_like(rows)
+    segments.run(_undo, rows, counts, m, dy, p, q, gain * r, dx)
+    dgain = (products * r).astype(x.dtype).sum(axis=0)
+    return dx.reshape(x.shape), dgain, sums.sum(axis=0)
+
+
+def _rows(x: Array) -> Array:
     G, N, D = x.shape
-    dx, dgain, dbias = np.empty_like(x), np.empty((G, D), x.dtype), np.empty((G, D), x.dtype)
-
-    def group(g: int, most: int) -> None:
-        r = (v[g] + x.dtype.type(eps)) ** -0.5
-        dbias[g] = _sum(_add_rows, most, dy[g])
-        products = _sum(_add_products, most, dy[g], x[g], m[g])
-        dgain[g] = products * r
-        p, q = dbias[g] / N, (products * r**2 / N).astype(x.dtype)
-        blocks = threads.split(N, most)
-        threads.run(lambda *rows: _undo(x[g], m[g], dy[g], p, q, gain * r, *rows, dx[g]), blocks)
-
-    _for_groups(group, G, x.size)
-    return dx, dgain.sum(axis=0), dbias.sum(axis=0)
+    return x.reshape(G * N, D)
 
 
-def _for_groups(group: Callable[[int, int], None], G: int, size: int) -> None:
-    """Call group(g, threads that it may use) for every g."""
-    most = max(1, min(threads.allowed(), size // LEAST))
-    if G == 1:
-        group(0, most)
-        return
-
-    def several(first: int, last: int) -> None:
-        for g in range(first, last):
-            group(g, 1)
-
-    threads.run(several, threads.split(G, most))
+def _counted(x: Array, mask: Array | None) -> tuple[Array, Any]:
+    """Return which rows count, (G·N,), and how many, for all groups or (G, 1)."""
+    G, N, _ = x.shape
+    if mask is None:
+        return np.ones(G * N, bool), N
+    return plain(mask).reshape(-1), mask.sum(axis=1, keepdims=True)
 
 
-def _sum(loop: Callable[..., None], most: int, x: Array, *more: Array) -> Array:
-    """Return what loop adds up over the rows of x (N, D), in float64."""
-    N, D = x.shape
-    blocks = threads.split(N, most, BLOCK)
-    totals, parts = np.zeros((len(blocks), D)), np.empty((len(blocks), D), x.dtype)
-    place = {first: k for k, (first, _) in enumerate(blocks)}
+class _Segments(NamedTuple):
+    """What threads share: rows edges[s] to edges[s + 1], which are group s or a part of group 0."""
 
-    def work(first: int, last: int) -> None:
-        loop(x, *more, first, last, parts[place[first]], totals[place[first]])
+    edges: Array
+    groups: int
+    most: int  # threads
 
-    threads.run(work, blocks)
-    return totals.sum(axis=0)
+    def run(self, loop: Callable[..., None], *arrays: Array) -> None:
+        blocks = threads.split(len(self.edges) - 1, self.most)
+        threads.run(lambda *several: loop(*arrays, self.edges, *several), blocks)
+
+    def sum(self, loop: Callable[..., None], x: Array, *more: Array) -> Array:
+        """Return what loop adds up for each group: (G, D), in float64."""
+        totals = np.zeros((len(self.edges) - 1, x.shape[1]))
+        parts = np.empty(totals.shape, x.dtype)
+        self.run(loop, (x, *more), self.groups, parts, totals)
+        return totals if self.groups > 1 else totals.sum(axis=0, keepdims=True)
 
 
+def _segments(x: Array) -> _Segments:
+    G, N, _ = x.shape
+    most = max(1, min(threads.allowed(), x.size // LEAST))
+    if G > 1:
+        return _Segments(np.arange(G + 1) * N, G, most)
+    return _Segments(np.array([0, *(last for _, last in threads.split(N, most, BLOCK))]), 1, most)
+
+
+def _sum_of(add: Callable[..., None]) -> Any:
+    """Compile: totals[s] += what add(part, g, start, end, *arrays) adds for rows of segment s.
+
+    Segment s belongs to row g = s of arrays that have a row for each group, or 0 of the only one.
+    """
+
+    @loop_jit()
+    def loop(arrays, groups, parts, totals, edges, first, last):  # type: ignore[no-untyped-def]
+        for s in range(first, last):
+            for start in range(edges[s], edges[s + 1], BLOCK):
+                clear_row(parts[s])
+                add(parts[s], s % groups, start, min(start + BLOCK, edges[s + 1]), *arrays)
+                add_row(totals[s], parts[s])
+
+    return loop
+
+
+@_sum_of
 @loop_jit()
-def _add_rows(x, first, last, part, total):  # type: ignore[no-untyped-def]
-    """total += Σ x."""
-    for n0 in range(first, last, BLOCK):
-        clear_row(part)
-        for n in range(n0, min(n0 + BLOCK, last)):
+def _add_rows(part, g, start, end, x, counts):  # type: ignore[no-untyped-def]
+    """part += x, of rows that count."""
+    for n in range(start, end):
+        if counts[n]:
             for j in range(part.size):
                 part[j] += x[n, j]
-        for j in range(part.size):
-            total[j] += part[j]
 
 
+@_sum_of
 @loop_jit()
-def _add_squares(x, m, first, last, part, total):  # type: ignore[no-untyped-def]
-    """total += Σ (x - m)²."""
-    for n0 in range(first, last, BLOCK):
-        clear_row(part)
-        for n in range(n0, min(n0 + BLOCK, last)):
+def _add_squares(part, g, start, end, x, counts, m):  # type: ignore[no-untyped-def]
+    """part += (x - m)², of rows that count."""
+    for n in range(start, end):
+        if counts[n]:
             for j in range(part.size):
-                centered = x[n, j] - m[j]
+                centered = x[n, j] - m[g, j]
                 part[j] += centered * centered
-        for j in range(part.size):
-            total[j] += part[j]
 
 
+@_sum_of
 @loop_jit()
-def _add_products(dy, x, m, first, last, part, total):  # type: ignore[no-untyped-def]
-    """total += Σ dy ∘ (x - m)."""
-    for n0 in range(first, last, BLOCK):
-        clear_row(part)
-        for n in range(n0, min(n0 + BLOCK, last)):
+def _add_products(part, g, start, end, x, counts, m, dy):  # type: ignore[no-untyped-def]
+    """part += dy ∘ (x - m), but in rows that do not count x may be NaN or infinity."""
+    for n in range(start, end):
+        if counts[n]:
             for j in range(part.size):
-                part[j] += dy[n, j] * (x[n, j] - m[j])
-        for j in range(part.size):
-            total[j] += part[j]
+                part[j] += dy[n, j] * (x[n, j] - m[g, j])
+        else:
+            for j in range(part.size):
+                if np.isfinite(x[n, j]):
+                    part[j] += dy[n, j] * (x[n, j] - m[g, j])
 
 
 @loop_jit()
-def _normalise(x, m, s, bias, first, last, y):  # type: ignore[no-untyped-def]
+def _normalise(x, m, s, bias, y, edges, first, last):  # type: ignore[no-untyped-def]
     """y of (1)."""
-    for n in range(first, last):
-        for j in range(m.size):
-            y[n, j] = (x[n, j] - m[j]) * s[j] + bias[j]
+    for k in range(first, last):
+        g = k % len(m)
+        for n in range(edges[k], edges[k + 1]):
+            for j in range(bias.size):
+                y[n, j] = (x[n, j] - m[g, j]) * s[g, j] + bias[j]
 
 
 @loop_jit()
-def _undo(x, m, dy, p, q, s, first, last, dx):  # type: ignore[no-untyped-def]
+def _undo(x, counts, m, dy, p, q, s, dx, edges, first, last):  # type: ignore[no-untyped-def]
     """dx of (2)."""
-    for n in range(first, last):
-        for j in range(m.size):
-            dx[n, j] = (dy[n, j] - p[j] - (x[n, j] - m[j]) * q[j]) * s[j]
+    for k in range(first, last):
+        g = k % len(m)
+        for n in range(edges[k], edges[k + 1]):
+            if counts[n]:
+                for j in range(x.shape[1]):
+                    dx[n, j] = (dy[n, j] - p[g, j] - (x[n, j] - m[g, j]) * q[g, j]) * s[g, j]
+            else:
+                for j in range(x.shape[1]):
+                    dx[n, j] = dy[n, j] * s[g, j]

@@ -14,36 +14,36 @@ from nnseq.nn.module import Module
 HE_NORMAL = HeNormal()
 
 
-class SequenceClassifier(Module):
-    """Reads a sequence and scores the classes once.
+class LastStepReadout(Module):
+    """Reads a sequence and answers once: with the logits of classes, or with numbers.
 
         h = body(x)          at the last step that counts                       (1)
-        y = h W + b          logits                                             (2)
+        y = h W + b                                                             (2)
 
     Args:
         body: a SequenceBody.
-        num_classes: of y.
+        output_size: of y.
         rng: draws the initial W.
         readout_init: of W.
 
     Raises:
         TypeError: body is no SequenceBody.
-        ValueError: num_classes is out of range.
+        ValueError: output_size is out of range.
     """
 
     def __init__(
         self,
         body: SequenceBody,
-        num_classes: int,
+        output_size: int,
         *,
         rng: np.random.Generator,
         readout_init: Initializer = HE_NORMAL,
     ) -> None:
-        check_body("SequenceClassifier", body)
+        check_body("LastStepReadout", body)
         self.body = body
         self.readout = Linear(
             body.output_size,
-            num_classes,
+            output_size,
             rng=rng,
             W_init=readout_init,
             dtype=next(body.parameters()).dtype,
@@ -57,7 +57,7 @@ class SequenceClassifier(Module):
         lengths: Any = None,
         rng: np.random.Generator | None = None,
     ) -> Any:
-        """Map x (T, B, D) to logits (B, num_classes).
+        """Map x (T, B, D) to y (B, output_size).
 
         Args:
             x: array or Tensor.
