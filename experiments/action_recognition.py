@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.classification_files import build_examples, read
-from nnseq.classification_options import CONDITIONS, NEEDS, ClassificationOptions, parse_options
-from nnseq.classification_task import ClassificationTask
+from nnseq.classification.files import build_examples, read
+from nnseq.classification.options import CONDITIONS, NEEDS, ClassificationOptions, parse_options
+from nnseq.classification.task import ClassificationTask
 from nnseq.data.examples import Labelled, Look
 from nnseq.data.ntu import NTU, D, read_ntu
 from nnseq.data.ntu_crops import crops, random_length, rotate

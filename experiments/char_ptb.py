@@ -26,8 +26,8 @@ import sys
 from functools import partial
 
 from nnseq.data.penn_treebank import ptb_chars
-from nnseq.language_options import parse_language
-from nnseq.language_task import LanguageTask, Text
+from nnseq.language.options import parse_language
+from nnseq.language.task import LanguageTask, Text
 from nnseq.train import run
 
 FILES = "ptb.char.train.txt, ptb.char.valid.txt and ptb.char.test.txt"

@@ -36,7 +36,7 @@ from nnseq.data.adding import adding_test_set
 from nnseq.models import LastStepReadout, RecurrentBody
 from nnseq.options import option, parse
 from nnseq.plots import Panel
-from nnseq.snapshot import load_weights
+from nnseq.runs.snapshot import load_weights
 from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
 from nnseq.tensor import Tensor
 

@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.classification_files import build_examples, read
-from nnseq.classification_options import ClassificationOptions, parse_options
-from nnseq.classification_task import ClassificationTask
+from nnseq.classification.files import build_examples, read
+from nnseq.classification.options import ClassificationOptions, parse_options
+from nnseq.classification.task import ClassificationTask
 from nnseq.data.examples import Labelled
 from nnseq.data.images import NUM_CLASSES, Images
 from nnseq.data.mnist import SIDE, mnist

@@ -18,8 +18,8 @@ import sys
 from functools import partial
 
 from nnseq.data.text8 import text8
-from nnseq.language_options import parse_language
-from nnseq.language_task import LanguageTask, Text
+from nnseq.language.options import parse_language
+from nnseq.language.task import LanguageTask, Text
 from nnseq.train import run
 
 TEXT8 = Text("text8", "text8", "the file text8", 27, text8)

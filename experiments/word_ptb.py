@@ -7,7 +7,7 @@
 
 The IndRNN family is that of Li et al. 2018, arXiv:1803.04831v3, and Li et al. 2019,
 arXiv:1910.06251, with the options of their PyTorch scripts. --dynamic_lr and --dynamic_decay are by
-default the best of the grid in their log; nnseq/dynamic_evaluation.py says what they do.
+default the best of the grid in their log; nnseq/language/dynamic_evaluation.py says what they do.
 
 The LSTMs have the options of the script of Krueger et al. 2017, arXiv:1606.01305v4: one layer of
 256 units, streams in windows of 35 words, the norm clipped at 10. Words are embedded in 256
@@ -26,8 +26,8 @@ import sys
 from functools import partial
 
 from nnseq.data.penn_treebank import ptb_words
-from nnseq.language_options import parse_language
-from nnseq.language_task import LanguageTask, Text
+from nnseq.language.options import parse_language
+from nnseq.language.task import LanguageTask, Text
 from nnseq.train import run
 
 FILES = "ptb.train.txt, ptb.valid.txt and ptb.test.txt"

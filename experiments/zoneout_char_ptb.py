@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # where char_ptb.py is
 
 from char_ptb import CHARACTERS, PRESETS
 
-from nnseq.language_network_options import RECURRENT
-from nnseq.language_options import LanguageOptions
-from nnseq.language_task import LanguageTask
+from nnseq.language.network_options import RECURRENT
+from nnseq.language.options import LanguageOptions
+from nnseq.language.task import LanguageTask
 from nnseq.options import OptionError, data_option, option, parse
 from nnseq.plots import Panel
 from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts

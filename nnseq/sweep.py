@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 from nnseq.backend import DeviceError
 from nnseq.checkpoint import previous_path, write_durably
-from nnseq.interrupt import Interrupted, Interrupts
 from nnseq.machine import versions
 from nnseq.options import OptionError, Options, differences
 from nnseq.plots import Panel, draw
-from nnseq.run_folder import RunFolder, naming
-from nnseq.run_settings import resolved, settings
+from nnseq.runs.folder import RunFolder, naming
+from nnseq.runs.interrupt import Interrupted, Interrupts
+from nnseq.runs.settings import resolved, settings
 from nnseq.task import Task
 from nnseq.train import run
 

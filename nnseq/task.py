@@ -13,7 +13,6 @@ import numpy as np
 from nnseq.best import Best, BestWeights
 from nnseq.nn.module import Module
 from nnseq.optim.optimizer import Optimizer
-from nnseq.run_files import DataNote
 from nnseq.tensor import Tensor
 
 
@@ -28,6 +27,18 @@ class Streams(NamedTuple):
 def streams(seed: int) -> Streams:
     """The generators that belong to `--seed`."""
     return Streams(*(np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)))
+
+
+class DataNote(NamedTuple):
+    """What a run says of the data it reads.
+
+    Attributes:
+        text: which files, for the first line printed and for summary.json; "" where there are none.
+        fingerprint: of what they hold, wherever they are; "" where nothing is read.
+    """
+
+    text: str = ""
+    fingerprint: str = ""
 
 
 @dataclass

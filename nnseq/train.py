@@ -29,16 +29,16 @@ import numpy as np
 from nnseq.backend import DeviceError, clear_report
 from nnseq.checkpoint import CheckpointError
 from nnseq.data.files import DataError
-from nnseq.finite import KEPT, NonFiniteError, bad_gradient, bad_parameter, check_numbers
-from nnseq.interrupt import Interrupted, Interrupts
 from nnseq.machine import keep_freed_memory
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
-from nnseq.progress import Progress, as_text
-from nnseq.run_folder import RunFolder
-from nnseq.run_report import draw_curve, first_lines, summary
-from nnseq.run_settings import resolved, settings
-from nnseq.snapshot import load_snapshot, load_weights, save_snapshot
+from nnseq.runs.finite import KEPT, NonFiniteError, bad_gradient, bad_parameter, check_numbers
+from nnseq.runs.folder import RunFolder
+from nnseq.runs.interrupt import Interrupted, Interrupts
+from nnseq.runs.progress import Progress, as_text
+from nnseq.runs.report import draw_curve, first_lines, summary
+from nnseq.runs.settings import resolved, settings
+from nnseq.runs.snapshot import load_snapshot, load_weights, save_snapshot
 from nnseq.task import Position, Task
 from nnseq.tensor import no_grad
 

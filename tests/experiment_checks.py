@@ -28,7 +28,7 @@ LEFT = {"best.h5", "checkpoint.h5", "curve.png", "metrics.jsonl", "summary.json"
 
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time of a run of a few steps."""
-    for place in ("nnseq.classification_task.draw", "nnseq.plots.draw"):
+    for place in ("nnseq.classification.task.draw", "nnseq.plots.draw"):
         monkeypatch.setattr(place, lambda path, panels, columns=1: path.touch())
 
 

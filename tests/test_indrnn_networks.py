@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnseq.classification_options import ClassificationOptions
+from nnseq.classification.options import ClassificationOptions
 from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL, indrnn_body
 from nnseq.models import DenseIndRNNBody, PlainIndRNNBody, ResidualIndRNNBody
 from nnseq.nn import Dropout

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnseq.classification_options import ClassificationOptions
+from nnseq.classification.options import ClassificationOptions
 from nnseq.indrnn_networks import INDRNN, PLAIN, indrnn_body
-from nnseq.language_models import build_model
-from nnseq.language_options import LanguageOptions
+from nnseq.language.networks import build_model
+from nnseq.language.options import LanguageOptions
 from nnseq.nn import IndRNNRecurrence, Module
 from nnseq.optim import SGD, Adam, RMSProp
 from nnseq.options import option

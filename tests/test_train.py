@@ -12,7 +12,7 @@ import pytest
 from nnseq import checkpoint
 from nnseq.nn.linear import Linear
 from nnseq.optim import Adam
-from nnseq.run_folder import RunFolder
+from nnseq.runs.folder import RunFolder
 from nnseq.task import streams
 from tests.line_task import Line, LineOptions, one_line, options_for, result, rows, train
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nnseq import checkpoint
-from nnseq.run_folder import RunFolder
+from nnseq.runs.folder import RunFolder
 from nnseq.train import evaluate
 from tests.line_task import (
     BEST_STEP,

@@ -16,11 +16,10 @@ import pytest
 
 from nnseq import checkpoint
 from nnseq.data.files import data_error
-from nnseq.language_options import LanguageOptions
+from nnseq.language.options import LanguageOptions
 from nnseq.options import parse
-from nnseq.run_files import DataNote
-from nnseq.run_folder import RunFolder
-from nnseq.task import Position
+from nnseq.runs.folder import RunFolder
+from nnseq.task import DataNote, Position
 from nnseq.tensor import Tensor
 from nnseq.train import fit
 from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
@@ -282,8 +281,8 @@ def test_help_lists_every_preset_with_what_is_published(
 
 
 def test_fit_alone_counts_the_waiting_too(tmp_path: Path) -> None:
-    from nnseq.interrupt import Interrupts
-    from nnseq.progress import Progress
+    from nnseq.runs.interrupt import Interrupts
+    from nnseq.runs.progress import Progress
 
     options = options_for(tmp_path, max_steps=3)
     position = Position(waited=2.0)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from nnseq import backend, checkpoint, machine, plots, run_folder
+from nnseq import backend, checkpoint, machine, plots
+from nnseq.runs import folder as run_folder
 from nnseq.tensor import Tensor
 from tests.line_task import Line, one_line, result, train
 

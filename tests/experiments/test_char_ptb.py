@@ -11,8 +11,8 @@ import pytest
 from nnseq import checkpoint
 from nnseq.data.penn_treebank import ptb_chars
 from nnseq.data.streams import Streams
-from nnseq.language_options import LanguageOptions
-from nnseq.language_task import LanguageTask
+from nnseq.language.options import LanguageOptions
+from nnseq.language.task import LanguageTask
 from tests import experiment_checks as checks
 from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 

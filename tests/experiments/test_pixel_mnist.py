@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnseq.classification_options import ClassificationOptions
+from nnseq.classification.options import ClassificationOptions
 from nnseq.data.shuffled import Shuffled
 from nnseq.indrnn_networks import PLAIN
 from tests import experiment_checks as checks

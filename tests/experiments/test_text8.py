@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nnseq.language_options import LanguageOptions
-from nnseq.language_task import LanguageTask
+from nnseq.language.options import LanguageOptions
+from nnseq.language.task import LanguageTask
 from tests import experiment_checks as checks
 from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 

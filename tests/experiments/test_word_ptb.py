@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nnseq.dynamic_evaluation import grid
-from nnseq.language_options import LanguageOptions
-from nnseq.language_task import LanguageTask
+from nnseq.language.dynamic_evaluation import grid
+from nnseq.language.options import LanguageOptions
+from nnseq.language.task import LanguageTask
 from tests import experiment_checks as checks
 from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 
@@ -68,7 +68,7 @@ def test_dynamic_evaluation_lowers_the_perplexity_of_a_trained_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     few = partial(grid, lrs=(2.5e-4, 1.25e-3), decays=(0.004,))  # for 5 steps; 20 here
-    monkeypatch.setattr("nnseq.language_evaluation.grid", few)
+    monkeypatch.setattr("nnseq.language.evaluation.grid", few)
     argv = ["--preset", "lstm", "--data", folder, *SMALL, *OF_LSTM]
     run_main(main, tmp_path / "run", *argv, "--max_steps", 25, "--lr", 0.01)
     file = tmp_path / "run" / "checkpoint.h5"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nnseq import language_task, plots, sweep
+from nnseq import plots, sweep
+from nnseq.language import task
 from tests.child import ROOT
 
 SPACE = runpy.run_path(str(ROOT / "experiments" / "zoneout_char_ptb.py"))
@@ -20,7 +21,7 @@ TINY = ["--smoke", "--threads", "1", "--methods", "lstm,zoneout_lstm", "--hidden
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time of a tiny run, and is tested elsewhere."""
-    for module in (plots, sweep, language_task):
+    for module in (plots, sweep, task):
         monkeypatch.setattr(module, "draw", lambda *_: None)
 
 

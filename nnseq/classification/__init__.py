@@ -1,0 +1,1 @@
+"""Classes of sequences: options, files, training and evaluation."""

@@ -1,0 +1,1 @@
+"""Language models: options, networks, training, evaluation static and dynamic, samples."""

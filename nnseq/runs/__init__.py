@@ -1,0 +1,1 @@
+"""What surrounds the training loop: the folder of a run, checkpoints, signals, lines, summary."""

@@ -1,0 +1,61 @@
+"""nnseq.runs.report: what is said of a run, which the tests of nnseq.train see in whole runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nnseq import backend
+from nnseq.runs.folder import RunFolder
+from nnseq.runs.report import draw_curve, first_lines, summary
+from nnseq.task import DataNote, Position
+from tests.line_task import Line, options_for
+
+
+class Described(Line):
+    data_note = DataNote("pixels.gz", "0123")
+
+    def describe(self) -> list[str]:
+        return ["one line", "and another"]
+
+
+def test_the_first_lines_say_what_the_options_do_not(tmp_path: Path) -> None:
+    backend.clear_report()
+    options = options_for(tmp_path, device="cpu")
+    (line,) = first_lines(Line(options), options)
+    told = f"device cpu, 1 threads, float32, 4 parameters  ->  {tmp_path}"
+    assert line == f"kernels: none has run  |  {told}"
+    first, *others = first_lines(Described(options), options)
+    assert first == f"pixels.gz  |  {line}"
+    assert others == ["one line", "and another"]
+
+
+def test_the_summary_has_the_share_of_waiting_only_where_files_are_read(tmp_path: Path) -> None:
+    options = options_for(tmp_path, device="cpu")
+    position = Position(step=8, seconds=4.0006, waited=1.0)
+    plain = summary("line", options, Line(options), position, {"test_mse": 0.5})
+    assert (plain["experiment"], plain["steps"], plain["seconds"]) == ("line", 8, 4.001)
+    assert (plain["params"], plain["metrics"]) == (4, {"test_mse": 0.5})
+    assert plain["options"] == options.as_dict()
+    of_files = summary("line", options, Described(options), position, {})
+    assert of_files.keys() - plain.keys() == {"data", "data_fingerprint", "data_wait"}
+    assert (of_files["data"], of_files["data_fingerprint"]) == ("pixels.gz", "0123")
+    assert of_files["data_wait"] == round(1 / 4.0006, 5)
+    assert summary("line", options, Described(options), Position(), {})["data_wait"] == 0.0
+
+
+def test_the_curve_is_of_the_losses_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("nnseq.plots.learning_curve", lambda *x, **named: drawn.append((x, named)))
+    options = options_for(tmp_path)
+    with RunFolder(options) as folder:
+        folder.start()
+        for step in (1, 3):
+            folder.log({"step": step, "loss": 0.5 * step, "seconds": 0.0})
+        folder.sync_metrics()
+        draw_curve("line", Line(options), folder)
+    named = {"title": "line", "baseline": ("answering 0", 5.25)}
+    assert drawn == [((folder.curve, [1, 3], [0.5, 1.5]), named)]
