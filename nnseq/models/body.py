@@ -11,7 +11,6 @@ from nnseq.backend import Array
 from nnseq.nn.arguments import check_features
 from nnseq.nn.module import Module
 from nnseq.nn.padding import step_mask
-from nnseq.ops.elementwise import where
 from nnseq.tensor import Tensor
 
 States = tuple[Any, ...]
@@ -99,11 +98,6 @@ def refuse_unused(who: str, because: str, **given: Any) -> None:
     for name, value in given.items():
         if value:
             raise ValueError(f"{who}: {name} is {value!r}, but {because}")
-
-
-def without_padding(x: Any, valid: Array | None) -> Any:
-    """x, with zeros at padded steps: dW = xᵀ da with da = 0 does not stop a NaN there."""
-    return x if valid is None else where(valid[:, :, None], x, 0.0)
 
 
 def detach(states: Iterable[Any] | None) -> tuple[Array, ...] | None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array
-from nnseq.models.body import SequenceBody, States, without_padding
+from nnseq.models.body import SequenceBody, States
 from nnseq.models.indrnn_options import IndRNNOptions
 from nnseq.models.time_difference import time_difference
 from nnseq.nn.normalized_indrnn import NormalizedIndRNN
-from nnseq.nn.padding import last_steps
+from nnseq.nn.padding import last_steps, without_padding
 
 
 class Walk:

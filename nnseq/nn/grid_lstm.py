@@ -20,7 +20,7 @@ from nnseq.nn.arguments import (
 )
 from nnseq.nn.initializers import GLOROT, ZEROS, Initializer, check_initializer
 from nnseq.nn.module import Module, ModuleList, Parameter
-from nnseq.nn.padding import step_mask
+from nnseq.nn.padding import step_mask, without_padding
 from nnseq.ops.activations import sigmoid, tanh
 from nnseq.ops.elementwise import where
 from nnseq.ops.joining import concat, split, stack, unbind
@@ -196,8 +196,7 @@ class GridLSTM(Module):
         check_dtype("GridLSTM", "x", x, self.W_ih.dtype)
         valid = step_mask("GridLSTM", x, mask, lengths)
         states = self._initial_states(x, states)
-        if valid is not None:
-            x = where(valid[..., None], x, 0.0)  # whatever stands there, NaN too, goes no further
+        x = without_padding(x, valid)
         h_depth, c_depth = split(linear(x, self.W_ih, self.b), 2, -1)  # (5)
         if not len(h_depth):
             return h_depth, states
@@ -208,8 +207,7 @@ class GridLSTM(Module):
                 after, depth = block(time[k], depth)  # (7)
                 time[k] = after if valid is None else hold(valid[t][:, None], after, time[k])
             ys.append(depth[0])  # (8)
-        y = stack(ys)
-        y = y if valid is None else where(valid[..., None], y, 0.0)
+        y = without_padding(stack(ys), valid)
         return y, tuple(stack(parts) for parts in zip(*time, strict=True))
 
     def _initial_states(self, x: Any, states: Any) -> States:

@@ -30,7 +30,7 @@ from nnseq.nn.initializers import (
 )
 from nnseq.nn.linear import Linear
 from nnseq.nn.module import Module, ModuleList, Parameter
-from nnseq.nn.padding import step_mask
+from nnseq.nn.padding import step_mask, without_padding
 from nnseq.ops.activations import sigmoid, tanh
 from nnseq.ops.arguments import data_of
 from nnseq.ops.convolution import conv2d
@@ -350,7 +350,7 @@ class NeuralGPU(Module):
         s = pad(expand_dims(row, 1), ((0, 0), (0, self.width - 1), (0, 0), (0, 0)))  # (6)
         s = self.recurrence(s, mask=valid)  # (7)
         y = self.head(transpose(s[:, 0], (1, 0, 2)))  # (8)
-        return y if valid is None else where(valid[..., None], y, 0.0)
+        return without_padding(y, valid)
 
     def relaxation_penalty(self, weight: float) -> Any:
         """As ConvGRURecurrence.relaxation_penalty; E and the head are not copied."""

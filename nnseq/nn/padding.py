@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, array_module, device_of, to_device
+from nnseq.ops.indexing import masked_fill
 from nnseq.tensor import Tensor
 
 
@@ -57,6 +58,14 @@ def step_mask(who: str, x: Any, mask: Any, lengths: Any) -> Array | None:
             f"leave them out of the batch"
         )
     return valid
+
+
+def without_padding(x: Any, valid: Array | None) -> Any:
+    """Return x (T, B, ...) with zeros at padded steps, whatever stands there.
+
+    A layer's input needs it too: in dW = xᵀ da, da = 0 does not stop a NaN in x.
+    """
+    return x if valid is None else masked_fill(x, ~valid, 0.0)
 
 
 def last_steps(mask: Array) -> tuple[Array, Array]:

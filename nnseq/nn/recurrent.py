@@ -42,8 +42,7 @@ from nnseq.nn.arguments import (
 )
 from nnseq.nn.dropout import Dropout
 from nnseq.nn.module import Module, ModuleList, Parameter
-from nnseq.nn.padding import first_steps, last_steps, step_mask
-from nnseq.ops.elementwise import where
+from nnseq.nn.padding import first_steps, last_steps, step_mask, without_padding
 from nnseq.ops.joining import concat, stack, unbind
 from nnseq.ops.shape import broadcast_to, flip
 from nnseq.tensor import Tensor
@@ -225,21 +224,20 @@ class Recurrent(Module):
         self._check_input(x, return_cells)
         valid = step_mask(who, x, mask, lengths)
         starts = self._initial_states(x, states)
-        if valid is not None:  # dW_ih = xᵀ da: da = 0 does not stop a NaN in x
-            x = where(valid[:, :, None], x, 0.0)
+        x = without_padding(x, valid)
         finals: list[States] = []
         c = None
         for layer in range(self.num_layers):
             is_top = layer == self.num_layers - 1
             x, final, c = self._layer(layer, x, starts, valid, rng, return_cells and is_top)
             finals += final
-        if valid is not None and self.output == "all":
-            x = where(valid[:, :, None], x, 0.0)
+        if self.output == "all":
+            x = without_padding(x, valid)
         stacked = tuple(stack(of_one_name) for of_one_name in zip(*finals, strict=True))
         states = stacked if len(stacked) > 1 else stacked[0]
         if not return_cells:
             return x, states
-        return x, states, c if valid is None else where(valid[:, :, None], c, 0.0)
+        return x, states, without_padding(c, valid)
 
     def _layer(
         self,

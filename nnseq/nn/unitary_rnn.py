@@ -21,7 +21,7 @@ from nnseq.nn.arguments import (
 )
 from nnseq.nn.initializers import GLOROT, ZEROS, Initializer, Uniform, check_initializer
 from nnseq.nn.module import Module, Parameter
-from nnseq.nn.padding import step_mask
+from nnseq.nn.padding import step_mask, without_padding
 from nnseq.ops.activations import relu
 from nnseq.ops.arguments import data_of
 from nnseq.ops.elementwise import cos, sin, sqrt, where
@@ -208,9 +208,7 @@ class UnitaryRNN(Module):
         check_dtype("UnitaryRNN", "x", x, self.W_ih.dtype)
         valid = step_mask("UnitaryRNN", x, mask, lengths)
         h_T = self._initial_state(x, h0)
-        if valid is not None:
-            x = where(valid[..., None], x, 0.0)  # whatever stands there, NaN too, goes no further
-        a = linear(x, self.W_ih)
+        a = linear(without_padding(x, valid), self.W_ih)
         if not len(a):
             return a, h_T
         times_W, h, hs = self.W.product(), split(h_T, 2, -1), []
@@ -223,8 +221,7 @@ class UnitaryRNN(Module):
                 re, im = where(counts, re, h[0]), where(counts, im, h[1])
             h = re, im
             hs.append(concat(h, -1))  # (7)
-        y = stack(hs)
-        return (y if valid is None else where(valid[..., None], y, 0.0)), hs[-1]
+        return without_padding(stack(hs), valid), hs[-1]
 
     def _initial_state(self, x: Any, h0: Any) -> Any:
         shape = (x.shape[1], 2 * self.hidden_size)

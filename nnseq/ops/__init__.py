@@ -18,7 +18,7 @@ from nnseq.ops.elementwise import (
     where,
 )
 from nnseq.ops.fourier import dft, idft
-from nnseq.ops.indexing import embedding, getitem, take_along_axis
+from nnseq.ops.indexing import embedding, getitem, masked_fill, take_along_axis
 from nnseq.ops.joining import concat, split, stack, unbind
 from nnseq.ops.linear import linear
 from nnseq.ops.losses import binary_cross_entropy, cross_entropy, mse
@@ -65,6 +65,7 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "masked_fill",
     "matmul",
     "max",
     "maximum",

@@ -1,4 +1,4 @@
-"""Reading entries by index; in backward, the gradients of an index that repeats add up."""
+"""Entries by index or mask; in backward, the gradients of an index that repeats add up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nnseq.ops.arguments import data_of, float_array, integer_array, positive_ax
 from nnseq.scatter import add_rows
 from nnseq.tape import Op
 
-__all__ = ["embedding", "getitem", "take_along_axis"]
+__all__ = ["embedding", "getitem", "masked_fill", "take_along_axis"]
 
 
 def embedding(W: Any, index: Any) -> Any:
@@ -32,6 +32,43 @@ def embedding(W: Any, index: Any) -> Any:
         raise ValueError(f"embedding: W has shape {table.shape}, expected (V, D)")
     index = integer_array("embedding", "index", index, 0, table.shape[0], table)
     return GetItem.apply(W, index=index)
+
+
+class MaskedFill(Op):
+    def forward(self, x: Array, *, mask: Array, value: float) -> Array:
+        self.mask = mask
+        y = x.copy()
+        y[mask] = value
+        return y
+
+    def backward(self, dy: Any) -> Any:
+        return MaskedFill.apply(dy, mask=self.mask, value=0.0)
+
+
+def masked_fill(x: Any, mask: Any, value: float) -> Any:
+    """Put a number wherever a mask of the leading axes is true: y[mask] = value, else y = x.
+
+    For whole rows of zeros it is several times faster than `where`, and as there NaN that is
+    replaced reaches no gradient.
+
+    Args:
+        x: any float, of at least as many axes as mask.
+        mask: bool, of x's leading axes, such as (T, B) for x (T, B, D).
+        value: what is put there.
+
+    Raises:
+        ValueError: mask is not of x's leading axes.
+        TypeError: x is not float32 or float64, or mask is not bool.
+    """
+    array, mask = float_array("masked_fill", "x", x), data_of(mask)
+    mask = array_module(array).asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(f"masked_fill: mask is {mask.dtype}, expected bool")
+    if mask.shape != array.shape[: mask.ndim]:
+        raise ValueError(
+            f"masked_fill: mask has shape {mask.shape}, expected x's leading axes of {array.shape}"
+        )
+    return MaskedFill.apply(x, mask=mask, value=float(value))
 
 
 class TakeAlongAxis(Op):

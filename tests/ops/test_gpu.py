@@ -99,6 +99,7 @@ CALLS: dict[str, list[Call]] = {
     "log": [plain("log", N, low=0.5)],
     "log_softmax": [plain("log_softmax", N), plain("log_softmax", N, axis=0)],
     "logsumexp": [plain("logsumexp", N), plain("logsumexp", N, axis=1, keepdims=True)],
+    "masked_fill": [Call(lambda put, x: ops.masked_fill(x, put(MASK), 0.5), [(5, 2)])],
     "matmul": [
         plain("matmul", (2, 3), (3, 4)),
         plain("matmul", (5, 2, 3), (5, 3, 4)),

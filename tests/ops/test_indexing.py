@@ -62,6 +62,32 @@ def test_mixed_indices(kind):
 
 
 @given(st.data())
+def test_masked_fill(data):
+    x = data.draw(arrays(shapes(min_dims=1)))
+    mask = data.draw(integers(x.shape[: data.draw(st.integers(1, x.ndim))], 0, 2)) == 1
+    check_op(lambda x: ops.masked_fill(x, mask, 0.7), x)
+    last = (..., *(None,) * (x.ndim - mask.ndim))
+    np.testing.assert_array_equal(ops.masked_fill(x, mask, 0.7), np.where(mask[last], 0.7, x))
+
+
+def test_what_masked_fill_replaces_reaches_no_gradient():
+    mask = np.array([[True, False, False], [False, False, True]])
+    (x,) = normal(0, (2, 3, 4))
+    x[mask] = np.nan
+    x = Tensor(x, requires_grad=True)
+    dx = grad(ops.masked_fill(x, mask, 0.0), x, np.ones((2, 3, 4)))[0]
+    np.testing.assert_array_equal(dx, np.where(mask[..., None], 0.0, np.ones((2, 3, 4))))
+
+
+def test_a_mask_of_other_axes_or_of_numbers_is_refused():
+    (x,) = normal(0, (2, 3, 4))
+    with pytest.raises(ValueError, match=r"masked_fill: mask has shape \(3,\), expected x's"):
+        ops.masked_fill(x, np.ones(3, bool), 0.0)
+    with pytest.raises(TypeError, match="masked_fill: mask is int64, expected bool"):
+        ops.masked_fill(x, np.ones((2, 3), int), 0.0)
+
+
+@given(st.data())
 def test_take_along_axis(data):
     x = data.draw(arrays(shapes(min_dims=1, zero=False)))
     axis = data.draw(st.integers(-x.ndim, x.ndim - 1))

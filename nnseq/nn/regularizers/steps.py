@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nnseq.backend import Array, array_module
-from nnseq.nn.padding import step_mask
+from nnseq.nn.padding import step_mask, without_padding
 from nnseq.ops.arguments import float_array
-from nnseq.ops.elementwise import where
 
 
 def counted_steps(who: str, name: str, x: Any, mask: Any) -> tuple[Any, Array]:
@@ -33,7 +32,7 @@ def counted_steps(who: str, name: str, x: Any, mask: Any) -> tuple[Any, Array]:
     valid = step_mask(who, x, mask, None)
     if valid is None:
         return x, array_module(a).ones(a.shape[:2], a.dtype)
-    return where(valid[:, :, None], x, 0.0), valid.astype(a.dtype)
+    return without_padding(x, valid), valid.astype(a.dtype)
 
 
 def at_least_1(count: Any) -> Any:
