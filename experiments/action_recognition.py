@@ -69,7 +69,9 @@ class ActionOptions(ClassificationOptions):
     random_len: bool = option(
         False, "another --seq_len each time, from a quarter to twice it", same_eval=True
     )
-    rotate: bool = option(False, "training clips seen from the side, or from above, at times")
+    rotate: bool = option(
+        False, "training clips seen from the side, or from above, at times", trains_only=True
+    )
     geometric: bool = option(False, "beside joints, their distances from lines through others")
     lines: str | None = default(
         "the lines: alike on both sides, or the authors' own",
@@ -80,14 +82,15 @@ class ActionOptions(ClassificationOptions):
     time_diff: bool | None = by_model(
         "beside the output of each layer, its change since the step before", {DENSE: False}
     )
-    valid_crops: int = option(5, "crops of each clip in validation", low=1)
+    valid_crops: int = option(5, "crops of each clip in validation", low=1, trains_only=True)
     test_crops: int = option(20, "crops of each clip in the test", low=1, same_run=False)
-    batch_size: int = option(128, "clips in a step", low=1)
+    batch_size: int = option(128, "clips in a step", low=1, trains_only=True)
     eval_batch_size: int = option(128, "clips at a time in evaluation", low=1)
     patience: int | None = by_model(
         "validations without improvement until lr is cut; 0: never",
         {PLAIN: 100, RESIDUAL: 150, DENSE: 100},
         low=0,
+        trains_only=True,
     )
     hidden_size: int | None = by_model("units of a layer", {PLAIN: 512, RESIDUAL: 512}, low=1)
     growth_rate: int | None = by_model("features a dense layer adds", {DENSE: 48}, low=1)
@@ -96,6 +99,7 @@ class ActionOptions(ClassificationOptions):
         {PLAIN: 0.4, RESIDUAL: 0.5, DENSE: 0.5},
         low=0,
         high=0.999,
+        trains_only=True,
     )
     p_drop_first: float | None = dense_drop("before the first dense block", 0.5)
     p_drop_transition: float | None = dense_drop("after a dense transition", 0.3)

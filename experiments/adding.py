@@ -29,6 +29,7 @@ from nnseq.data.adding import BASELINE_MSE, adding_batch, adding_blocks, adding_
 from nnseq.model_options import ModelOptions, by_model, of
 from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody, RecurrentBody
 from nnseq.nn import GRU, IRNN, LSTM, MUT, RNN
+from nnseq.nn.eval_mode import eval_mode
 from nnseq.nn.initializers import GLOROT, Normal
 from nnseq.ops.losses import mse
 from nnseq.optim import Adam
@@ -45,22 +46,25 @@ PAPER |= {"MAG": 2.0, "act": "relu", "in2hid_std": 0.001, "batch_size": 32, "cli
 SMOKE = {"seq_len": 40, "hidden_size": 16, "max_steps": 40, "log_every": 20}
 EVAL_EVERY = 100
 PROBABILITY: dict[str, Any] = {"low": 0, "high": 1, "same_eval": True}
+TRAINS: dict[str, Any] = {"trains_only": True}
 
 
 @dataclass(frozen=True)
 class AddingOptions(ModelOptions):
     """The options of this experiment alone."""
 
-    model: str = option("indrnn", "the recurrent network", choices=("indrnn", *LAYERS))
+    model: str = option("indrnn", "the network", choices=("indrnn", *LAYERS), same_eval=True)
     seq_len: int | None = by_model("length T", {"indrnn": 5000}, others=100, low=2)
     num_layers: int | None = by_model("recurrent layers", {"indrnn": 2}, others=1, low=1)
     hidden_size: int | None = by_model("units of a layer", {"indrnn": 32}, others=64, low=1)
-    lr: float | None = by_model("learning rate", {"indrnn": 4e-3}, others=1e-3, above=0)
-    clip_norm: float | None = by_model("bound on ‖gradients‖", {"indrnn": 0.0}, others=1.0, low=0)
-    MAG: float | None = by_model("bound on |u|^T", {"indrnn": 2.0}, above=0)
+    lr: float | None = by_model("learning rate", {"indrnn": 4e-3}, others=1e-3, above=0, **TRAINS)
+    clip_norm: float | None = by_model(
+        "bound on ‖gradients‖", {"indrnn": 0.0}, others=1.0, low=0, **TRAINS
+    )
+    MAG: float | None = by_model("bound on |u|^T", {"indrnn": 2.0}, above=0, **TRAINS)
     act: str | None = by_model("function", {"indrnn": "relu"}, choices=ACTIVATIONS, same_eval=True)
-    in2hid_std: float | None = by_model("of initial input weights", {"indrnn": 0.01}, above=0)
-    curriculum: bool | None = by_model("grow T from 50", {"indrnn": True}, negatable=True)
+    in2hid_std: float | None = by_model("of initial weights", {"indrnn": 0.01}, above=0, **TRAINS)
+    curriculum: bool | None = by_model("grow T from 50", {"indrnn": True}, negatable=True, **TRAINS)
     zoneout_h: float | None = by_model("P(h stays old)", of(LAYERS, 0.0), **PROBABILITY)
     zoneout_c: float | None = by_model("P(c stays old)", {"lstm": 0.0}, **PROBABILITY)
     forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0}, same_eval=True)
@@ -104,6 +108,8 @@ class Adding(Task):
         return {"test_mse": self._mse(blocks)}
 
     def describe(self) -> list[str]:
+        if self.options.eval:
+            return []
         return ["--curriculum: " * bool(self.options.curriculum) + self.recipe.describe()]
 
     def state_dict(self) -> dict[str, Any]:
@@ -116,14 +122,12 @@ class Adding(Task):
 
     def _mse(self, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
         """The mean squared error over blocks of sequences, nothing recorded, no masks drawn."""
-        total, count, was_training = 0.0, 0, self.model.is_training
-        self.model.eval()
-        with no_grad():
+        total, count = 0.0, 0
+        with eval_mode(self.model), no_grad():
             for x, y in blocks:
                 answer = to_device(self.model(to_device(x, self.options.device)).data, "cpu")
                 total += float(np.square(answer.astype(np.float64) - y).sum())
                 count += len(y)
-        self.model.train(was_training)
         return total / count
 
 

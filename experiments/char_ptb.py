@@ -6,18 +6,28 @@
 
 The zoneout family is that of Krueger et al. 2017, arXiv:1606.01305v4, with the options of their
 script: one layer of 1,000 units, characters as one-hot vectors, chunks of 100 characters that all
-begin at one state, which is learned. Three things differ. They clip the norm of Adam's STEP at 1;
-here it is the norm of the gradient, as for every other optimiser there and here. W_ih starts as
-Glorot and Bengio have it, not from blocks of orthogonal matrices. And --epochs is 2,000 there, 100
-here, about as many as their log has. Their --drop_prob_... are chances to UPDATE; the options here
-are chances to keep the old value or to drop. They publish nothing for the GRU and the simple RNN,
-which have the hidden units' zoneout of the LSTM here.
+begin at one state, which is learned. These differ:
+
+- They clip the norm of Adam's STEP at 1; here it is the norm of the gradient, as for every other
+  optimiser there and here.
+- W_ih and the decoder start as Glorot and Bengio have it; theirs, for 50 characters, from blocks
+  of 50 rows and columns, each orthogonal, as nn.BlockOrthogonal.
+- --epochs is 2,000 there, 100 here, about as many as their log has; --momentum 0.99 there, 0 here.
+- Their chunks of valid begin at a random offset and are shuffled, as those of train; here every
+  target of valid is read once.
+- Their --drop_prob_... are chances to UPDATE; here they are to keep the old value, or to drop.
+- --stoch_depth, --gaussian_drop, --input_drop and --label_dim, which change nothing there, are left
+  out.
+
+They publish nothing for the GRU and the simple RNN, which have the hidden units' zoneout of the
+LSTM here.
 
 The IndRNN family is that of Li et al. 2018, arXiv:1803.04831v3, and Li et al. 2019,
 arXiv:1910.06251, with the options of their PyTorch scripts: streams of text in windows of about 50
-characters with the state carried, and set to zero at one window in ten; batch norm before the
-recurrence, for every step since then by itself. Their scripts run the dense network on characters
-and the residual one on words; here the three have the embedding and the head of the former.
+characters (150 for the residual network, as published) with the state carried, and set to zero at
+one window in ten; batch norm before the recurrence, for every step since then by itself. Their
+scripts run the dense network on characters and the residual one on words; here the three have the
+embedding and the head of the former.
 """
 
 from __future__ import annotations
@@ -41,7 +51,7 @@ RESIDUAL = {"hidden_size": 2000, "num_blocks": 5, "p_drop": 0.45, "p_drop_last":
 PLAIN = {"hidden_size": 2000, "num_layers": 6, "p_drop": 0.25}
 PRESETS = {
     "indrnn_plain6": {"model": "indrnn_plain", **INDRNN, **PLAIN},
-    "indrnn_residual": {"model": "indrnn_residual", **INDRNN, **RESIDUAL},
+    "indrnn_residual": {"model": "indrnn_residual", **INDRNN, **RESIDUAL, "seq_len": 150},
     "indrnn_dense": {"model": "indrnn_dense", **INDRNN, **DENSE},
     "lstm": {"model": "lstm"},
     "zoneout_lstm": {"model": "lstm", "zoneout_c": 0.5, "zoneout_h": 0.05},
@@ -51,9 +61,10 @@ PRESETS = {
     "norm_stabilizer": {"model": "lstm", "norm_coef": 50.0, "norm_divisor": "states"},
     "igate_dropout": {"model": "lstm", "p_drop_igate": 0.3},  # --drop_prob_igates 0.7 keeps
 }
+BARE = "of a network without tying and head"
 PUBLISHED = {
-    "indrnn_plain6": "test bpc 1.26 (Li et al. 2018, table 2: 6 layers, T = 50)",
-    "indrnn_residual": "test bpc 1.19 (Li et al. 2018, table 2: 11 layers, but T = 150)",
+    "indrnn_plain6": f"test bpc 1.26 (Li et al. 2018, table 2: 6 layers, T = 50; {BARE})",
+    "indrnn_residual": f"test bpc 1.19 (Li et al. 2018, table 2: 11 layers, T = 150; {BARE})",
     "indrnn_dense": "test bpc 1.19 (Li et al. 2019, table 3: T = 50)",
     "zoneout_lstm": "test bpc 1.27 (authors' repository); valid bpc 1.3644 (its log, 110 epochs)",
 }

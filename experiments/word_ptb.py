@@ -1,7 +1,7 @@
 """Words of the Penn Treebank: perplexity of a language model, static and dynamic.
 
     python experiments/word_ptb.py --data DIR --preset indrnn_dense --epochs 10
-    python experiments/word_ptb.py --data DIR --preset indrnn_dense --eval --load_weight best.h5 \
+    python experiments/word_ptb.py --data DIR --preset indrnn_dense --eval --load_weight best.h5 \\
         --dynamic_eval --dynamic_grid
     python experiments/word_ptb.py --smoke                        no data needed
 
@@ -12,12 +12,15 @@ default the best of the grid in their log; nnseq/language/dynamic_evaluation.py 
 The LSTMs have the options of the script of Krueger et al. 2017, arXiv:1606.01305v4: one layer of
 256 units, streams in windows of 35 words, the norm clipped at 10. Words are embedded in 256
 dimensions, where the script has one-hot vectors of 10,000; W_hh starts orthogonal, where the script
-has uniform weights of a width that it leaves open; a gradient is clipped, there Adam's step. Its
---z_prob_... are chances to UPDATE; --zoneout_c and --zoneout_h are chances to keep the old value.
-And the state is set to zero at one window in fifty: evaluation begins there, and a model that was
-nowhere near it since its first step does not know it (`--preset lstm --hidden_size 128 --embed_size
-128` after 400 steps, on the first 400 lines of valid: perplexity 497, but 1,645 with --reset_every
-0).
+has uniform weights of a width that it leaves open; a gradient is clipped, there Adam's step;
+--epochs is 100, there 2,000, --momentum 0, there 0.99. Its --z_prob_... are chances to UPDATE;
+--zoneout_c and --zoneout_h are chances to keep the old value. Its --stoch_depth and --gaussian_drop
+need a class that it lacks, and are left out; --norm_coef divides as its norm stabiliser does with
+--norm_divisor differences. At the start of an epoch each stream goes on from the last state of the
+stream before it; here all begin from zero. And the state is set to zero at one window in fifty:
+evaluation begins there, and a model that was nowhere near it since its first step does not know it
+(`--preset lstm --hidden_size 128 --embed_size 128` after 400 steps, on the first 400 lines of
+valid: perplexity 497, but 1,645 with --reset_every 0).
 """
 
 from __future__ import annotations

@@ -22,6 +22,9 @@ Array = Any  # a numpy.ndarray or a cupy.ndarray; the module is array_module(x)
 KERNELS = {"numba": "numba_cpu", "cupy": "cupy_raw", "numba_cuda": "numba_cuda"}
 PREFERENCE = {"cpu": ("numba", "reference"), "cuda": ("cupy", "numba_cuda", "reference")}
 CHOICES = ("auto", "reference", *KERNELS)
+# Ops between cells that have no kernel for CUDA. Their reference runs there, also where a kernel is
+# forced: else no network that they are part of could run with the CUDA kernels of its cells.
+CPU_ONLY = ("batch_norm", "products")
 
 
 class Implementation(NamedTuple):
@@ -102,7 +105,8 @@ class use_kernels:  # noqa: N801  (read as a verb, as a function or in a with st
     """Force one implementation of every fused op: `use_kernels("reference")`.
 
     As a statement it holds until the next call; as a context manager, inside the block.
-    A forced implementation that cannot run raises DeviceError at the call that needs it.
+    A forced implementation that cannot run raises DeviceError at the call that needs it; an op of
+    CPU_ONLY runs its reference on CUDA.
 
     Args:
         name: "auto", "reference", "numba", "cupy" or "numba_cuda".
@@ -144,6 +148,8 @@ def kernels_for(op: str, array: Array, reference: Implementation) -> Implementat
     _check_choice("NNSEQ_KERNELS", _forced)
     device = device_of(array)
     names = PREFERENCE[device] if _forced == "auto" else (_forced,)
+    if device == "cuda" and op in CPU_ONLY:
+        names = ("reference",)
     for name in names:
         if name == "reference":
             chosen: Implementation | None = reference

@@ -21,7 +21,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +44,11 @@ def previous_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.prev{path.suffix}")
 
 
+def unfinished_paths(path: Path) -> tuple[Path, Path]:
+    """Where a kill leaves what was about to become this file: new content, or a second name."""
+    return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.link")
+
+
 def write(path: str | os.PathLike[str], tree: Tree, attributes: Mapping[str, Any]) -> None:
     """Writes a tree and its attributes to one HDF5 file, atomically; the file before it is kept.
 
@@ -63,7 +67,7 @@ def write(path: str | os.PathLike[str], tree: Tree, attributes: Mapping[str, Any
     # middle, can neither finish nor close its file.
     image = io.BytesIO()
     _write_image(image, tree, attributes)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary, _ = unfinished_paths(path)
     try:
         _write_durably(temporary, image.getbuffer())
         _keep_previous(path)
@@ -210,7 +214,7 @@ def _unreadable(path: Path, came: str, expected: str) -> CheckpointError:
 def _cure(path: Path) -> str:
     previous = previous_path(path)
     if previous.exists():
-        return f"; the one before it exists: to continue from it, cp '{previous}' '{path}'"
+        return f"; the one before it exists and may do: cp '{previous}' '{path}'"
     return "; name another file"
 
 
@@ -220,7 +224,7 @@ def write_durably(path: Path, content: bytes) -> None:
     Raises:
         OSError: the file system refused; a file that was there before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary, _ = unfinished_paths(path)
     try:
         _write_durably(temporary, memoryview(content))
         temporary.replace(path)
@@ -245,12 +249,12 @@ def _keep_previous(path: Path) -> None:
 def _name_also(path: Path, second: Path) -> None:
     """Gives a file a second name, that of another file or not; neither is missing at any moment."""
     # No writer opens a file of this name: it would write into the one at `path`.
-    link = second.with_name(f".{second.name}.link")
+    _, link = unfinished_paths(second)
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
     except OSError:  # a file system without hard links
-        shutil.copyfile(path, link)
+        _write_durably(link, memoryview(path.read_bytes()))
     link.replace(second)
     # rename() does nothing when both names are already the same file, as after a kill right here.
     link.unlink(missing_ok=True)

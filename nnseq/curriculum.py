@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from nnseq.models.indrnn_plain import PlainIndRNNBody
 from nnseq.models.last_step_readout import LastStepReadout
 from nnseq.optim.optimizer import Optimizer
 from nnseq.optim.schedule import Plateau
@@ -143,8 +144,16 @@ def enter_stage(curriculum: Curriculum, model: LastStepReadout, optimizer: Optim
 
     Args:
         model: its body is a PlainIndRNNBody.
+
+    Raises:
+        TypeError: another body.
     """
-    body: Any = model.body
+    body = model.body
+    if not isinstance(body, PlainIndRNNBody):
+        raise TypeError(
+            f"enter_stage: the body is a {type(body).__name__}, expected a PlainIndRNNBody: a "
+            f"curriculum bounds its u, and slows down its last layer"
+        )
     body.set_seq_len(curriculum.T)
     last = len(body.layers) - 1
     for name in ("u", "b"):

@@ -20,7 +20,7 @@ PLAIN, RESIDUAL, DENSE = "indrnn_plain", "indrnn_residual", "indrnn_dense"
 INDRNN = (PLAIN, RESIDUAL, DENSE)
 
 # Options that are arguments of the same name; one that is None leaves the default there.
-OF_RECURRENCES = ("MAG", "act", "bn", "constrain_u", "init_last_u", "small_norm_init")
+OF_RECURRENCES = ("MAG", "act", "bn", "bn_eval", "constrain_u", "init_last_u", "small_norm_init")
 OF_BODIES = (
     "time_diff", "p_drop", "p_drop_first", "p_drop_inner", "p_drop_transition", "p_drop_last",
 )  # fmt: skip
@@ -57,16 +57,16 @@ def indrnn_body(
     given |= {"rng": rng, **own}
     try:
         of_all = IndRNNOptions(seq_len, **shared)
-        if o.model == PLAIN:
-            return PlainIndRNNBody(input_size, o.hidden_size, o.num_layers, of_all, **given)
-        if o.model == RESIDUAL:
-            return ResidualIndRNNBody(input_size, o.hidden_size, o.num_blocks, of_all, **given)
-        blocks = parse_sizes(o.block_config)
-        return DenseIndRNNBody(input_size, o.growth_rate, blocks, of_all, **given)
-    except ValueError as error:
+    except ValueError as error:  # all else that it checks was checked as an option
         raise OptionError(f"--MAG or --U_bound: {error}") from None
+    if o.model == PLAIN:
+        return PlainIndRNNBody(input_size, o.hidden_size, o.num_layers, of_all, **given)
+    if o.model == RESIDUAL:
+        return ResidualIndRNNBody(input_size, o.hidden_size, o.num_blocks, of_all, **given)
+    blocks = parse_sizes(o.block_config)
+    return DenseIndRNNBody(input_size, o.growth_rate, blocks, of_all, **given)
 
 
 def dense_drop(help: str, default: float) -> Any:
     """The field of a chance to drop that only dense networks have."""
-    return by_model(f"P(drop) {help}", {DENSE: default}, low=0, high=BELOW_1)
+    return by_model(f"P(drop) {help}", {DENSE: default}, low=0, high=BELOW_1, trains_only=True)

@@ -1,4 +1,4 @@
-"""What a run stands on: device, CPU threads, and the versions of everything below it."""
+"""What a run stands on: device, CPU threads, the versions of everything below it, its command."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ import ctypes
 import importlib.metadata
 import os
 import platform
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 from nnseq.backend import DeviceError, device_module
 
 PACKAGES = ("nnseq", "numpy", "scipy", "numba", "h5py", "threadpoolctl", "matplotlib", "numba-cuda")
 CUPY_WHEELS = ("cupy-cuda13x", "cupy-cuda12x", "cupy")
 DRIVER = "libcuda.so.1"
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def usable_cpus() -> int:
@@ -30,6 +36,41 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue  # an optional package, or nnseq run from a bare checkout
     return found
+
+
+@cache
+def commit() -> str | None:
+    """The commit of the checkout that nnseq is imported from, with -dirty where files differ.
+
+    Returns:
+        What `git describe --always --dirty` said when this process first asked; None without git,
+        and where nnseq is installed, even inside another checkout.
+    """
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    said = []
+    for argv in (["rev-parse", "--show-toplevel"], ["describe", "--always", "--dirty"]):
+        try:
+            done = subprocess.run(
+                ["git", "--no-optional-locks", "-C", str(CHECKOUT), *argv],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=environment,
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        said.append(done.stdout.strip())
+        if Path(said[0]) != CHECKOUT:
+            return None
+    return said[1]
+
+
+def command() -> str:
+    """The command line of this process, for a shell; a script in the checkout as it is there."""
+    script = Path(sys.argv[0])
+    inside = script.resolve().is_relative_to(CHECKOUT)
+    name = str(script.resolve().relative_to(CHECKOUT)) if inside else script.name
+    return shlex.join([name, *sys.argv[1:]])
 
 
 def choose_device(name: str) -> str:

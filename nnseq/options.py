@@ -13,30 +13,23 @@ not have is refused, and so is a value out of range, on the command line and in 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 import sys
-import types
 import typing
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
+
+from nnseq.command_line import CommandLine, plain_type
 
 O = TypeVar("O", bound="Options")
 
 DEVICES = ("auto", "cpu", "cuda")
 KERNELS = ("auto", "reference", "numba", "cupy", "numba_cuda")
 DTYPES = ("float32", "float64")
-
-# Shared flags that only some experiments have, with what to use instead.
-ELSEWHERE = {
-    "epochs": "its data never ends; use --max_steps",
-    "data": "its data is generated; drop the flag",
-    "preset": "it has no presets; drop the flag",
-}
 
 SHORT_NAME = 100  # characters of a default folder's name; a file system allows 255
 
@@ -57,6 +50,7 @@ def option(
     negatable: bool = False,
     same_run: bool = True,
     same_eval: bool = False,
+    trains_only: bool | Callable[[Any], bool] = False,
 ) -> Any:
     """One field of an options dataclass, which is one flag.
 
@@ -70,10 +64,13 @@ def option(
         same_run: the option belongs to the mathematics, so that `--resume` needs the same value.
         same_eval: evaluation depends on it, as on what a model is shown, and no array of a file
             tells its value, so that `--eval` needs that of training.
+        trains_only: evaluation does not read it, so that `--eval` refuses the flag; or a function
+            that says so of the options, and where it says no, the option is as with same_eval.
     """
     limits = {"low": low, "above": above, "high": high}
     metadata = {"help": help, "choices": tuple(choices), "parse": parse, **limits}
     metadata |= {"negatable": negatable, "same_run": same_run, "same_eval": same_eval}
+    metadata["trains_only"] = trains_only
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -103,9 +100,6 @@ def parse_save_every(text: str) -> SaveEvery:
     return every
 
 
-TRAINING_ONLY = ("lr", "clip_norm", "clip_value", "max_steps", "epochs", "save_every", "log_every")
-
-
 @dataclass(frozen=True)
 class Options:
     """The options that every experiment shares. An experiment's own dataclass extends this one.
@@ -125,18 +119,32 @@ class Options:
     resume: bool = option(False, "continue from checkpoint.h5 in --out", same_run=False)
     overwrite: bool = option(False, "discard the run in --out and start anew", same_run=False)
     save_every: str = option(
-        "30s", "time between checkpoints, or steps: 100", parse=parse_save_every, same_run=False
+        "30s",
+        "time between checkpoints, or steps: 100",
+        parse=parse_save_every,
+        same_run=False,
+        trains_only=True,
     )
     max_steps: int | None = option(
-        None, "the last step (default: when the recipe ends; 0: build only)", low=0, same_run=False
+        None,
+        "the last step (default: when the recipe ends; 0: build only)",
+        low=0,
+        same_run=False,
+        trains_only=True,
     )
-    batch_size: int = option(32, "sequences in a step", low=1)
-    lr: float = option(1e-3, "learning rate", above=0)
-    clip_norm: float = option(0.0, "bound on the norm of all gradients together; 0: none", low=0)
-    clip_value: float = option(0.0, "bound on every entry of the gradients; 0: none", low=0)
+    batch_size: int = option(32, "sequences in a step", low=1, trains_only=True)
+    lr: float = option(1e-3, "learning rate", above=0, trains_only=True)
+    clip_norm: float = option(
+        0.0, "bound on the norm of all gradients together; 0: none", low=0, trains_only=True
+    )
+    clip_value: float = option(
+        0.0, "bound on every entry of the gradients; 0: none", low=0, trains_only=True
+    )
     eval: bool = option(False, "only evaluate --load_weight on the test set", same_run=False)
     load_weight: str | None = option(None, "HDF5 file with parameters to start from or to evaluate")
-    log_every: int = option(100, "steps between two lines of metrics.jsonl", low=1, same_run=False)
+    log_every: int = option(
+        100, "steps between two lines of metrics.jsonl", low=1, same_run=False, trains_only=True
+    )
     smoke: bool = option(False, "a tiny run of a few seconds, to see that it works", same_run=False)
     preset: str | None = option(None, "a named set of options; explicit flags win", same_run=False)
 
@@ -171,7 +179,7 @@ class Options:
 
 def epochs_option(default: int | None, help: str = "passes over the training set") -> Any:
     """The field `epochs: int`, for experiments whose training set ends."""
-    return option(default, help, low=0, same_run=False)
+    return option(default, help, low=0, same_run=False, trains_only=True)
 
 
 def data_option() -> Any:
@@ -187,7 +195,7 @@ def parse(
     *,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
     published: Mapping[str, str] | None = None,
-    smoke: Mapping[str, Any] | None = None,
+    smoke: Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> O:
     """Turns a command line into options; leaves with exit code 2 and one line if it cannot.
 
@@ -198,28 +206,27 @@ def parse(
         description: for `--help`.
         presets: name -> values that replace defaults under `--preset name`.
         published: name -> what the paper reports of that preset; `--help` lists it.
-        smoke: values that replace defaults under `--smoke`.
+        smoke: values that replace defaults under `--smoke`, or a function to them from what the
+            preset and the flags say.
 
     Raises:
         SystemExit: 0 after `--help`, 2 after a usage error.
     """
     presets = presets or {}
-    parser = _Parser(experiment, kind, description, presets)
-    parser.epilog = _listed(presets, published or {})
+    shared = {field.name for field in dataclasses.fields(Options)}
+    parser = CommandLine(experiment, kind, description, presets, published or {}, shared)
     explicit = vars(parser.parse_args(sys.argv[1:] if argv is None else list(argv)))
-    if explicit.get("eval"):
-        for name in TRAINING_ONLY:
-            if name in explicit:
-                parser.error(f"--{name} came with --eval, which trains nothing; drop one of them")
     values = dict(presets.get(explicit.get("preset", ""), {}))
     if explicit.get("smoke"):
-        values |= smoke or {}
+        values |= (smoke(values | explicit) if callable(smoke) else smoke) or {}
         if "out" not in explicit:
             # A folder that only smoke runs use may be used again without asking.
             continues = explicit.get("resume") or explicit.get("eval")
             values |= {"out": f"runs/{experiment}/smoke", "overwrite": not continues}
     try:
+        _refuse_of_training(kind, explicit)
         options = kind(**(values | explicit))
+        _refuse_of_training(kind, explicit, options)
         if options.out is None:
             folder = Path("runs", experiment, short_name(options))
             options = dataclasses.replace(options, out=str(folder))
@@ -262,102 +269,24 @@ def differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
 def eval_differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
     """Lists the options without which a model is not what was trained, where they differ."""
     own = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    asked = (f.name for f in dataclasses.fields(options) if f.metadata["same_eval"])
     return [
-        f"--{name} is {own[name]}, it was trained with {stored[name]}"
-        for name in asked
-        if name in stored and own[name] != stored[name]
+        f"--{f.name} is {own[f.name]}, it was trained with {stored[f.name]}"
+        for f in dataclasses.fields(options)
+        if _is_of_eval(f, options) and f.name in stored and own[f.name] != stored[f.name]
     ]
 
 
-def _listed(presets: Mapping[str, Any], published: Mapping[str, str]) -> str:
-    """The end of `--help`: every preset with its published result."""
-    width = max(map(len, presets), default=0)
-    lines = [f"  {name:{width}}  {published.get(name, '')}".rstrip() for name in presets]
-    return "\n".join(["presets, and what is published of them:", *lines]) if published else ""
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse without abbreviations or defaults: what it returns was on the command line."""
-
-    def __init__(
-        self, experiment: str, kind: type[Options], description: str, presets: Mapping[str, Any]
-    ) -> None:
-        super().__init__(
-            prog=experiment,
-            description=description,
-            allow_abbrev=False,
-            argument_default=argparse.SUPPRESS,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        self.flags: list[str] = []
-        shared = {field.name for field in dataclasses.fields(Options)}
-        own_group = self.add_argument_group(f"options of {experiment}")
-        shared_group = self.add_argument_group("options of every experiment")
-        hints = typing.get_type_hints(kind)
-        for field in dataclasses.fields(kind):
-            if field.name == "preset" and not presets:
-                continue
-            self.flags.append(f"--{field.name}")
-            choices = tuple(presets) if field.name == "preset" else field.metadata["choices"]
-            group = shared_group if field.name in shared else own_group
-            _add_flag(group, field, _plain_type(hints[field.name]), choices)
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            self.error(self._explain_unknown(unknown))
-        return known
-
-    def _explain_unknown(self, unknown: Sequence[str]) -> str:
-        flag = unknown[0].partition("=")[0]
-        name = flag.removeprefix("--")
-        if name in ELSEWHERE:
-            return f"{flag} does not apply to {self.prog}: {ELSEWHERE[name]}"
-        import difflib
-
-        underscored = f"--{name.replace('-', '_')}"
-        near = difflib.get_close_matches(underscored, self.flags, 1)
-        hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
-        return f"{' '.join(unknown)}: no such flag; {hint}"
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def _add_flag(
-    group: Any, field: dataclasses.Field[Any], kind: type, choices: tuple[str, ...]
-) -> None:
-    flag, text = f"--{field.name}", field.metadata["help"].replace("%", "%%")
-    if kind is bool:
-        if field.default is not True or field.metadata["negatable"]:
-            group.add_argument(flag, action="store_const", const=True, help=text)
-        if field.metadata["negatable"]:
-            group.add_argument(
-                f"--no_{field.name}",
-                action="store_const",
-                const=False,
-                dest=field.name,
-                help=f"not {flag}",
-            )
-        return
-    if field.default is not None:
-        text += f" (default: {field.default})"
-    named = {"choices": choices} if choices else {"metavar": kind.__name__.upper()}
-    group.add_argument(flag, type=kind, help=text, **named)
-
-
-def _plain_type(hint: Any) -> type:
-    """`int | None` -> int."""
-    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return typing.cast(type, parts[0])
+def _is_of_eval(field: dataclasses.Field[Any], options: Options) -> bool:
+    """Whether `--eval` needs the option's value of training."""
+    mark = field.metadata["trains_only"]
+    return field.metadata["same_eval"] or (callable(mark) and not mark(options))
 
 
 def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
     """Raises OptionError unless the value has the field's type and lies within its limits."""
     if value is None and field.default is None:
         return
-    kind, rules = _plain_type(hint), field.metadata
+    kind, rules = plain_type(hint), field.metadata
     expected = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text"}
     fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
     if kind is float:
@@ -391,4 +320,17 @@ def _refuse_together(options: Options, first: str, *others: str) -> None:
         if getattr(options, first) and getattr(options, other):
             raise OptionError(
                 f"--{first} came with --{other}, expected one of them; drop the other"
+            )
+
+
+def _refuse_of_training(
+    kind: type[Options], explicit: Mapping[str, Any], options: Options | None = None
+) -> None:
+    """Refuses flags that `--eval` never reads or, of options that are there, not beside them."""
+    for field in dataclasses.fields(kind):
+        mark = field.metadata["trains_only"]
+        is_unread = mark is True if options is None else callable(mark) and mark(options)
+        if explicit.get("eval") and field.name in explicit and is_unread:
+            raise OptionError(
+                f"--{field.name} came with --eval, which trains nothing; drop one of them"
             )

@@ -72,25 +72,3 @@ def draw(path: Path, panels: Sequence[Panel], columns: int = 1) -> None:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120)
     write_durably(path, image.getvalue())
-
-
-def learning_curve(
-    path: Path,
-    steps: Sequence[int],
-    losses: Sequence[float],
-    *,
-    title: str,
-    baseline: tuple[str, float] | None = None,
-) -> None:
-    """Draws the loss over the steps of a run, on a logarithmic scale where every loss is positive.
-
-    Args:
-        path: the PNG file, replaced as a whole.
-        steps, losses: of the same length.
-        title: above the picture.
-        baseline: (label, loss) of a dashed line: what a trivial answer reaches.
-
-    Raises:
-        OSError: the file cannot be written; one that was there before is untouched.
-    """
-    draw(path, [Panel(title, "step", {"training loss": (steps, losses)}, baseline)])

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from nnseq.backend import Array, Implementation, forced_kernels, kernels_for
+from nnseq.backend import Array, Implementation, kernels_for
 
 SMALL = 2**18  # multiply-adds; up to here OpenBLAS stays on one thread by itself
 FEWEST = 16  # rows of x; with 4, packing y (512, 2048) takes longer than BLAS for all of it
@@ -44,17 +44,17 @@ def product(x: Array, y: Array, b: Array | None = None) -> Array:
     """Return x @ y, or x @ y + b, for matrices x (M, K), y (K, N) and b (N,); NumPy or CuPy."""
     M, K = x.shape
     N = y.shape[1]
-    is_small = M * K * N <= SMALL or not isinstance(x, np.ndarray)
-    if not is_small and _has_kernel(x, y):
+    is_small = M * K * N <= SMALL
+    if not is_small and _suits_a_kernel(x, y):
         return kernels_for("products", x, REFERENCE).forward(x, y, b)
     return x @ y if is_small and b is None else by_blas(x, y, b)
 
 
-def _has_kernel(x: Array, y: Array) -> bool:
-    """Is there a kernel, and is there enough to do with y to pay for packing it?"""
+def _suits_a_kernel(x: Array, y: Array) -> bool:
+    """Are the dtypes those of kernels, and is there enough to do with y to pay for packing it?"""
     is_float = x.dtype == y.dtype and x.dtype in FLOATS
     pays = len(x) >= FEWEST or (x.flags.f_contiguous and len(y) >= LONG)
-    return is_float and pays and forced_kernels() in ("auto", "numba")
+    return is_float and pays
 
 
 def by_blas(x: Array, y: Array, b: Array | None) -> Array:

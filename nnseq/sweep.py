@@ -5,8 +5,12 @@
     <out>/<part>/       an ordinary run: metrics.jsonl, checkpoint.h5, curve.png, summary.json
     <out>/metrics.jsonl, curve.png, summary.json     of all together, from what the parts left
 
-summary.json has the sums of the parts' params, steps and seconds, what each has under "runs", and
-the names of those that failed.
+summary.json has the sums of the parts' params, steps and seconds, what each has under "runs", the
+data that all of them read, and the names of those that failed.
+
+The parts that read files read the same ones. To know what --data holds, --resume builds one of the
+finished parts, which takes as long as reading does, and compares its fingerprint with theirs; parts
+that are continued compare it themselves.
 
 A part is the run that `nnseq.train.run` makes of its options, to the bit, whatever ran before it in
 the same process, so that a sweep continued with --resume ends as one that was never stopped.
@@ -18,17 +22,19 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnseq.backend import DeviceError
 from nnseq.checkpoint import previous_path, write_durably
-from nnseq.machine import versions
+from nnseq.data.files import DataError
 from nnseq.options import OptionError, Options, differences
 from nnseq.plots import Panel, draw
 from nnseq.runs.folder import RunFolder, naming
 from nnseq.runs.interrupt import Interrupted, Interrupts
+from nnseq.runs.report import summary_of_parts
 from nnseq.runs.settings import resolved, settings
 from nnseq.task import Task
 from nnseq.train import run
@@ -123,7 +129,7 @@ def run_parts(experiment: str, options: SweepOptions, parts: Sequence[Part], fin
     except (OptionError, DeviceError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
+    except (DataError, OSError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 1
 
@@ -138,9 +144,11 @@ def _run_parts(
         if options.overwrite:
             for part in parts:
                 _discard(part)
+        finished = _finished(parts)
+        _check_data(parts, finished)
         failed = []
         for number, part in enumerate(parts, 1):
-            is_finished = _is_finished(part)
+            is_finished = part.name in finished
             print(f"[{number}/{len(parts)}] {part.name}{' is finished' * is_finished}", flush=True)
             code = 0 if is_finished else _train(part)
             if code not in (0, 1):
@@ -150,7 +158,8 @@ def _run_parts(
         if results:
             with settings(options):
                 report = finish(results)
-            _write(folder, _summary(experiment, options, results, failed), report)
+            summaries = {result.part.name: result.summary for result in results}
+            _write(folder, summary_of_parts(experiment, options, summaries, failed), report)
     for result in results:
         shown = "  ".join(f"{k} {v:.6g}" for k, v in result.summary["metrics"].items())
         print(f"{result.part.name}: {shown}  {result.summary['seconds']:.1f} s")
@@ -180,10 +189,18 @@ def _check_use(options: SweepOptions, parts: Sequence[Part]) -> None:
 
 
 def _has_run(part: Part) -> bool:
-    path = _folder(part)
-    return path.is_dir() and any(
-        (path / name).exists() for name in ("checkpoint.h5", previous_path(Path("checkpoint.h5")))
-    )
+    summary = _read_summary(part)
+    return _has_checkpoint(part) or (summary is not None and summary["steps"] > 0)
+
+
+def _has_checkpoint(part: Part) -> bool:
+    path = _folder(part) / "checkpoint.h5"
+    return path.exists() or previous_path(path).exists()
+
+
+def _read_summary(part: Part) -> dict[str, Any] | None:
+    file = _folder(part) / "summary.json"
+    return dict(json.loads(file.read_text())) if file.exists() else None
 
 
 def _discard(part: Part) -> None:
@@ -193,30 +210,51 @@ def _discard(part: Part) -> None:
             folder.start()
 
 
-def _is_finished(part: Part) -> bool:
-    """Whether the part has been trained to its end.
+def _finished(parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
+    """The summaries of the parts that have been trained to their end, by name.
 
     Raises:
         OptionError: what is there was trained with other options.
     """
-    file = _folder(part) / "summary.json"
-    if not file.exists():
-        return False
-    summary, last_step = json.loads(file.read_text()), part.options.max_steps
-    faults = differences(part.options, summary["options"])
-    if last_step is not None and summary["steps"] > last_step:
-        faults.append(f"it has {summary['steps']} steps, --max_steps is {last_step}")
-    if faults:
-        raise OptionError(
-            f"--resume: {file.parent} was made with other options: {'; '.join(faults)}; give the "
-            "same, or another --out"
-        )
-    return bool(summary["options"]["max_steps"] == last_step)
+    found = {}
+    for part in parts:
+        summary, last_step = _read_summary(part), part.options.max_steps
+        if summary is None or not _has_run(part):
+            continue
+        faults = differences(part.options, summary["options"])
+        if last_step is not None and summary["steps"] > last_step:
+            faults.append(f"it has {summary['steps']} steps, --max_steps is {last_step}")
+        if faults:
+            raise OptionError(
+                f"--resume: {_folder(part)} was made with other options: {'; '.join(faults)}; give "
+                "the same, or another --out"
+            )
+        if summary["options"]["max_steps"] == last_step:
+            found[part.name] = summary
+    return found
+
+
+def _check_data(parts: Sequence[Part], finished: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises OptionError where a finished part has read other data than --data names now."""
+    reading = [p for p in parts if finished.get(p.name, {}).get("data_fingerprint")]
+    if not reading:
+        return
+    options = reading[0].options
+    with settings(options), closing(reading[0].build(options)) as task:
+        came = task.data_note.fingerprint
+    for part in reading:
+        expected = finished[part.name]["data_fingerprint"]
+        if came != expected:
+            raise OptionError(
+                f"--data: data with the fingerprint {came or '(none)'} came, expected {expected}, "
+                f"as {_folder(part)} was trained on; name the folder with the same files, or "
+                "another --out"
+            )
 
 
 def _train(part: Part) -> int:
     """Begins or continues the part; returns the exit code."""
-    own = dataclasses.replace(part.options, resume=_has_run(part))
+    own = dataclasses.replace(part.options, resume=_has_checkpoint(part))
     return run(part.experiment, own, part.build)
 
 
@@ -241,38 +279,3 @@ def _opened(options: Options) -> RunFolder:
 
 def _folder(part: Part) -> Path:
     return Path(str(part.options.out))
-
-
-def _summary(
-    experiment: str,
-    options: SweepOptions,
-    results: Sequence[Result],
-    failed: Sequence[str],
-) -> dict[str, Any]:
-    summaries = {result.part.name: result.summary for result in results}
-    counts, shown = ("params", "steps", "seconds"), ("metrics", "kernels")
-    total = {k: sum(s[k] for s in summaries.values()) for k in counts}
-    own = _differing({name: s["options"] for name, s in summaries.items()})
-    return {
-        "experiment": experiment,
-        "options": options.as_dict(),
-        **total,
-        "seconds": round(total["seconds"], 3),
-        "metrics": {},  # of the report
-        "device": options.device,
-        "kernels": {op: name for s in summaries.values() for op, name in s["kernels"].items()},
-        "threads": options.threads,
-        "versions": versions(),
-        "runs": {
-            name: {"options": own[name], **{k: s[k] for k in (*counts, *shown)}}
-            for name, s in summaries.items()
-        },
-        "failed": list(failed),
-    }
-
-
-def _differing(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Of each part's options those that are not the same in all parts; not their folders."""
-    first = next(iter(options.values()), {})
-    names = {k for own in options.values() for k in own if own[k] != first.get(k)} - {"out"}
-    return {part: {k: own[k] for k in own if k in names} for part, own in options.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 from nnseq.best import Best, BestWeights
 from nnseq.nn.module import Module
 from nnseq.optim.optimizer import Optimizer
+from nnseq.plots import Panel
 from nnseq.tensor import Tensor
 
 
@@ -64,11 +65,14 @@ class Task(ABC):
     Attributes:
         model, optimizer: of this project's kinds.
         rngs: name -> every generator that training draws from; checkpointed.
-        best: keeps the best evaluation; checkpointed. None: nothing is evaluated on the way.
+        best: keeps the best evaluation; checkpointed. None: no best weights are kept.
         baseline: (name, loss) of a trivial answer, shown beside the loss.
         steps_per_epoch: of a training set that ends; None where data is generated, or where epochs
             differ in length.
         data_note: which files are read, and the fingerprint that a resumed run must find again.
+        vocabulary: the fingerprint of what the ids stand for, that an evaluation must find again;
+            "" where there are none.
+        leaves: the names of the files that `leave` writes.
         waited: seconds that this process has waited for batches.
         is_finished: the recipe has reached its end, whatever `--max_steps` says; checkpointed.
     """
@@ -80,6 +84,8 @@ class Task(ABC):
     baseline: tuple[str, float] | None = None
     steps_per_epoch: int | None = None
     data_note: DataNote = DataNote()
+    vocabulary: str = ""
+    leaves: tuple[str, ...] = ()
     waited: float = 0.0
     is_finished: bool = False
 
@@ -109,6 +115,14 @@ class Task(ABC):
     def best_weights(self) -> BestWeights | None:
         """What the test set is evaluated with, and best.h5 holds; None: the model as it is."""
         return None if self.best is None else self.best.kept
+
+    def panels(self, loss: Panel) -> Sequence[Panel]:
+        """What curve.png shows, from left to right.
+
+        Args:
+            loss: the training loss over the steps.
+        """
+        return [loss]
 
     def leave(self, folder: Path) -> None:  # noqa: B027  (most tasks leave nothing)
         """Writes what else a run leaves in its folder; called after evaluate, as that is."""

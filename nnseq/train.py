@@ -10,9 +10,10 @@ One step of the loop, in this order, and only in this order:
     draw a batch, loss -> backward -> clip_value -> clip_norm -> optimiser -> constraints
     -> task.observe (schedule, curriculum) -> line of metrics.jsonl -> checkpoint
 
-A checkpoint holds everything the next step depends on, so k steps, a kill, and k more give the same
-bits as 2k steps (same machine, threads and versions). A loss or gradient that is not finite stops
-the run before it can reach the parameters, and thereby the checkpoint.
+checkpoint.h5, and best.h5 where best weights are kept, hold everything the next step depends on, so
+k steps, a kill, and k more give the same bits as 2k steps (same machine, threads and versions). A
+loss or gradient that is not finite stops the run before it can reach the parameters, and thereby
+these files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 from nnseq.backend import DeviceError, clear_report
 from nnseq.checkpoint import CheckpointError
 from nnseq.data.files import DataError
-from nnseq.machine import keep_freed_memory
+from nnseq.machine import commit, keep_freed_memory
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
 from nnseq.runs.finite import KEPT, NonFiniteError, bad_gradient, bad_parameter, check_numbers
@@ -83,6 +84,7 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
     options = resolved(options)
     keep_freed_memory()
     clear_report()
+    commit()  # asked now: at the end of the run the checkout may have another
     with (
         settings(options),
         RunFolder(options) as folder,
@@ -112,7 +114,7 @@ def _train(
     if options.resume:
         position = load_snapshot(folder, task, options)
     else:
-        folder.start()
+        folder.start(task.leaves)
     is_over = _is_over(task, options, position)
     # A line that is there only because the run ended is none of a run that goes on.
     folder.cut_back(position.step - (position.has_extra_line and not is_over))

@@ -54,14 +54,14 @@ def run_main(main: Callable[[list[str]], int], out: Path, *argv: object) -> dict
 
 
 def remains(out: Path) -> tuple[Any, ...]:
-    """All that a run leaves, without times and without its own flags."""
+    """All that a run leaves, without times and without its own command."""
     tree, attributes = checkpoint.read(out / "checkpoint.h5")
     for name in ("seconds", "waited"):
         tree["state"]["position"].pop(name)
     summary = json.loads((out / "summary.json").read_text())
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     for record in (*lines, summary, attributes):
-        for name in ("seconds", "options", "data_wait"):
+        for name in ("seconds", "options", "data_wait", "commit", "command"):
             record.pop(name, None)
     return bits(tree), attributes, lines, summary
 

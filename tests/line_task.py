@@ -83,6 +83,7 @@ class Scored(Line):
     """Evaluates every second step, with scores that are given, and follows Best."""
 
     best: Best
+    leaves = ("sample.txt",)
     rate = 0.5
 
     def __init__(self, options: LineOptions) -> None:
@@ -123,7 +124,7 @@ def result(out: Path) -> str:
     tree, attributes = checkpoint.read(out / "checkpoint.h5")
     tree["state"]["position"].pop("seconds")
     summary = json.loads((out / "summary.json").read_text())
-    for name in ("seconds", "options"):
+    for name in ("seconds", "options", "commit", "command"):
         summary.pop(name)
     attributes.pop("options")
     with np.printoptions(floatmode="unique", threshold=10**6):

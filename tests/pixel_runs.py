@@ -11,8 +11,8 @@ from nnseq.data.made_up_images import idx, write
 from nnseq.data.mnist import mnist
 from nnseq.indrnn_networks import DENSE, PLAIN, RESIDUAL
 
-SMALL: list[object] = ["--kernels", "reference", "--threads", 1, "--batch_size", 2]
-SMALL += ["--valid_share", 0.25, "--eval_batch_size", 6]
+EVAL: list[object] = ["--kernels", "reference", "--threads", 1, "--eval_batch_size", 6]
+SMALL: list[object] = [*EVAL, "--batch_size", 2, "--valid_share", 0.25]
 SIZES: dict[str, list[object]] = {
     PLAIN: ["--hidden_size", 3, "--num_layers", 1],
     RESIDUAL: ["--hidden_size", 3, "--num_blocks", 1],

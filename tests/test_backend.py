@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import nnseq_kernels
 import numpy as np
 import pytest
 
@@ -41,6 +43,26 @@ def test_a_cuda_kernel_forced_on_a_cpu_array_is_refused_with_the_cure(name):
 def test_a_forced_kernel_that_an_op_lacks_is_refused():
     with use_kernels("numba"), pytest.raises(DeviceError, match=r"no_such_cell.*use_kernels"):
         kernels_for("no_such_cell", A, REFERENCE)
+
+
+@pytest.mark.parametrize("name", ["cupy", "numba_cuda", "numba"])
+def test_on_cuda_an_op_that_has_kernels_for_the_cpu_alone_runs_its_reference(name, monkeypatch):
+    monkeypatch.setattr(backend, "device_of", lambda _: "cuda")
+    with use_kernels(name):
+        for op in backend.CPU_ONLY:
+            assert kernels_for(op, A, REFERENCE) is REFERENCE
+            assert backend.report()[op] == "reference"
+        with pytest.raises(DeviceError, match=r"no_such_cell: (has no|kernels 'numba' cannot)"):
+            kernels_for("no_such_cell", A, REFERENCE)
+
+
+def test_all_other_ops_have_every_kernel():
+    def having(kernel):
+        paths = Path(nnseq_kernels.__file__).parent.glob(f"*/{backend.KERNELS[kernel]}.py")
+        return {path.parent.name for path in paths}
+
+    assert having("numba") - set(backend.CPU_ONLY) == having("cupy") == having("numba_cuda")
+    assert having("numba") >= set(backend.CPU_ONLY)
 
 
 def test_use_kernels_holds_inside_its_block_only():

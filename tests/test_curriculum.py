@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnseq.curriculum import Curriculum, FullLength, enter_stage
-from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody
+from nnseq.models import IndRNNOptions, LastStepReadout, PlainIndRNNBody, ResidualIndRNNBody
 from nnseq.optim import Adam
 
 
@@ -98,6 +98,14 @@ def test_a_stage_bounds_u_for_its_length_and_slows_the_last_layer() -> None:
     assert largest <= 2 ** (1 / 16)
     slowed = {name: factor for name, factor in optimizer.lr_factors.items() if factor != 1}
     assert slowed == {"body.layers.2.rnn.u": 0.25, "body.layers.2.rnn.b": 0.25}
+
+
+def test_a_body_that_a_curriculum_cannot_bound_is_refused_by_name() -> None:
+    rng = np.random.default_rng(0)
+    model = LastStepReadout(ResidualIndRNNBody(2, 5, 1, IndRNNOptions(4), rng=rng), 1, rng=rng)
+    optimizer = Adam(model.named_parameters(), 0.1)
+    with pytest.raises(TypeError, match="enter_stage: the body is a ResidualIndRNNBody, expected"):
+        enter_stage(Curriculum(100, 0.1), model, optimizer)
 
 
 def test_full_length_divides_lr_after_200_evaluations_without_progress_and_ends_at_1e_6() -> None:

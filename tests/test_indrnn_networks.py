@@ -78,6 +78,14 @@ def test_a_bound_below_where_the_last_u_starts_is_refused() -> None:
 
 
 @pytest.mark.parametrize("model", INDRNN)
+def test_a_fault_of_the_caller_is_not_blamed_on_an_option(model: str) -> None:
+    options = SomeOptions(model=model, **SIZES[model])
+    with pytest.raises(ValueError, match=r"^\w+: input_size is 0") as raised:
+        indrnn_body(options, 0, T, np.random.default_rng(0))
+    assert not isinstance(raised.value, OptionError)
+
+
+@pytest.mark.parametrize("model", INDRNN)
 def test_small_norm_init_act_and_dtype_reach_every_part(model: str) -> None:
     network = body(model, small_norm_init=True, act="tanh", dtype="float64")
     parameters = dict(network.named_parameters())

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -45,6 +50,58 @@ def test_versions_are_those_in_use() -> None:
     assert versions["numpy"] == np.__version__
     assert versions["numba"] == numba.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout with one commit, that nnseq seems to be imported from."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)  # inside a hook of git they would name the real repository
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    (tmp_path / "file").write_text("one")
+    for argv in (["init", "-q"], ["add", "file"], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *argv], check=True)
+    monkeypatch.setattr(machine, "CHECKOUT", tmp_path.resolve())
+    machine.commit.cache_clear()
+    yield tmp_path
+    machine.commit.cache_clear()
+
+
+def test_the_commit_is_that_of_the_checkout_and_says_when_files_differ(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", "/elsewhere")
+    first = machine.commit()
+    assert first is not None
+    assert re.fullmatch("[0-9a-f]{7,40}", first)
+    (checkout / "file").write_text("two")
+    assert machine.commit() == first, "asked once"
+    machine.commit.cache_clear()
+    assert machine.commit() == f"{first}-dirty"
+
+
+def test_there_is_no_commit_without_git_or_where_nnseq_is_only_installed(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = checkout / "lib"
+    inside.mkdir()
+    monkeypatch.setattr(machine, "CHECKOUT", inside)
+    assert machine.commit() is None
+    machine.commit.cache_clear()
+    monkeypatch.setattr(machine, "CHECKOUT", checkout)
+    monkeypatch.setenv("PATH", str(inside))
+    assert machine.commit() is None
+
+
+def test_the_command_has_the_script_as_it_is_in_the_checkout(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(checkout / "experiments" / "a.py"), "--out", "my runs"])
+    assert machine.command() == "experiments/a.py --out 'my runs'"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest", "-q"])
+    assert machine.command() == "pytest -q"
 
 
 def info(*argv: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -92,13 +94,7 @@ def test_no_flag_switches_off_what_is_on_by_default() -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--seq_lne", "5"], "did you mean --seq_len"),
-        (["--seq-len", "5"], "did you mean --seq_len"),
-        (["--seq", "5"], "no such flag"),
-        (["stray"], "stray"),
         (["--epochs", "5"], "use --max_steps"),
-        (["--data", "x"], "does not apply to toy"),
-        (["--no_resume"], "no such flag"),
         (["--seq_len", "1"], "--seq_len: 1 came, expected a whole number >= 2"),
         (["--seq_len", "-3"], "-3 came"),
         (["--seq_len", "2.5"], "2.5"),
@@ -117,6 +113,7 @@ def test_no_flag_switches_off_what_is_on_by_default() -> None:
         (["--eval", "--load_weight", "x.h5", "--overwrite"], "overwrites no run"),
         (["--max_steps", "-1"], "--max_steps: -1 came"),
         (["--eval", "--load_weight", "x.h5", "--lr", "1"], "--lr came with --eval"),
+        (["--eval", "--load_weight", "x.h5", "--batch_size", "9"], "which trains nothing; drop"),
     ],
 )
 def test_a_bad_command_line_is_refused_in_one_line(
@@ -125,10 +122,6 @@ def test_a_bad_command_line_is_refused_in_one_line(
     line = refused(capsys, *argv)
     assert line.startswith("toy: ")
     assert said in line
-
-
-def test_an_experiment_without_presets_refuses_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no presets" in refused(capsys, "--preset", "paper", kind=WithEpochs)
 
 
 def test_epochs_is_taken_where_the_experiment_has_it() -> None:
@@ -204,6 +197,37 @@ def test_eval_differences_lists_what_evaluation_depends_on_and_both_sides_know()
     assert eval_differences(Shown(crop=4), stored) == ["--scale is 1.0, it was trained with 2.0"]
     del stored["scale"]
     assert eval_differences(Shown(), stored) == ["--crop is 3, it was trained with 4"]
+
+
+@dataclass(frozen=True)
+class Adapting(Toy):
+    adapts: bool = option(False, "evaluation takes steps as well")
+    step: float = option(1.0, "of training", trains_only=lambda o: not o.adapts)
+
+
+def test_a_preset_may_set_what_is_of_training_alone_and_a_flag_may_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    of_eval = ["--eval", "--load_weight", "x.h5"]
+    assert toy(*of_eval, "--preset", "paper").lr == 0.5
+    assert toy(*of_eval, "--smoke").max_steps == 2
+    said = refused(capsys, *of_eval, "--step", "2", kind=Adapting)
+    assert said == "toy: --step came with --eval, which trains nothing; drop one of them\n"
+
+
+def test_what_evaluation_reads_beside_another_option_must_then_be_that_of_training() -> None:
+    of_eval = ["--eval", "--load_weight", "x.h5", "--adapts", "--step", "2"]
+    options, stored = parse("toy", Adapting, of_eval), Adapting(step=3.0).as_dict()
+    assert eval_differences(options, stored) == ["--step is 2.0, it was trained with 3.0"]
+    assert eval_differences(dataclasses.replace(options, adapts=False), stored) == []
+
+
+def test_smoke_may_depend_on_what_is_given() -> None:
+    def small(given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"seq_len": given["seq_len"] // 9, "lr": 0.25}
+
+    options = parse("toy", Toy, ["--smoke", "--preset", "paper"], presets=PRESETS, smoke=small)
+    assert (options.seq_len, options.lr) == (11, 0.25)
 
 
 def test_options_are_frozen() -> None:

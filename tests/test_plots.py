@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from nnseq.plots import Panel, draw, learning_curve
+from nnseq.plots import Panel, draw
 
 
 def blue_pixels(path: Path) -> int:
@@ -21,14 +21,14 @@ def blue_pixels(path: Path) -> int:
 @pytest.mark.parametrize("losses", [[0.5], [3.0, 1.0, 0.2], [1.0, 0.0, -1.0]])
 def test_the_picture_shows_the_losses(tmp_path: Path, losses: list[float]) -> None:
     steps = list(range(1, len(losses) + 1))
-    learning_curve(tmp_path / "none.png", [], [], title="t", baseline=("b", 0.5))
-    learning_curve(tmp_path / "some.png", steps, losses, title="t", baseline=("b", 0.5))
+    for name, curve in {"none": ([], []), "some": (steps, losses)}.items():
+        draw(tmp_path / f"{name}.png", [Panel("t", "step", {"loss": curve}, ("b", 0.5))])
     assert blue_pixels(tmp_path / "some.png") > blue_pixels(tmp_path / "none.png") > 0
 
 
 def test_a_curve_is_replaced_as_a_whole(tmp_path: Path) -> None:
     for losses in ([1.0, 2.0], [5.0, 1.0]):
-        learning_curve(tmp_path / "curve.png", [1, 2], losses, title="t")
+        draw(tmp_path / "curve.png", [Panel("t", "step", {"loss": ([1, 2], losses)})])
     assert [p.name for p in tmp_path.iterdir()] == ["curve.png"]
 
 

@@ -9,7 +9,8 @@ import pytest
 from nnseq_kernels import threads as kernel_threads
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from nnseq.backend import use_kernels
+from nnseq import backend
+from nnseq.backend import DeviceError, use_kernels
 from nnseq.products import LEAST, product
 
 
@@ -47,6 +48,18 @@ def test_integers_take_the_dtype_that_holds_both():
     z = product(x, y)
     assert z.dtype == np.int64
     assert (z == 10 * 2**40).all()
+
+
+def test_a_forced_kernel_that_cannot_take_the_arrays_is_refused_and_on_a_gpu_none_is_asked_for(
+    monkeypatch,
+):
+    x, y = np.ones((LEAST // 100, 10)), np.ones((10, 20))
+    with use_kernels("cupy"):
+        with pytest.raises(DeviceError, match="products: kernels 'cupy' cannot take an array on"):
+            product(x, y)
+        monkeypatch.setattr(backend, "device_of", lambda _: "cuda")
+        assert (product(x, y) == 10).all()
+    assert backend.report()["products"] == "reference"
 
 
 def test_the_number_of_blas_threads_is_restored():

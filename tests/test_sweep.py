@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from nnseq import backend, plots, sweep
+from nnseq.data.files import DataError
+from nnseq.machine import command, commit
 from nnseq.options import OptionError
 from nnseq.plots import Panel
 from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
+from nnseq.task import DataNote
 from tests.line_task import Line, LineOptions, result
 
 OWN = {"batch_size": 4, "log_every": 3, "save_every": "1000", "lr": 0.05, "max_steps": 10}
@@ -53,6 +56,21 @@ def stopping(step: int, act: Callable[[Line], None]) -> Callable[[Any], Line]:
         happens = {step: act}  # noqa: RUF012
 
     return Stopping
+
+
+def reading(fingerprint: str) -> Callable[[Any], Line]:
+    class Reading(Line):
+        data_note = DataNote("numbers.bin", fingerprint)
+
+    return Reading
+
+
+def built_by(build: Callable[[Any], Line], **changes: Any) -> list[Part]:
+    return [part._replace(build=build) for part in parts(**changes)]
+
+
+def summary_in(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "summary.json").read_text()))
 
 
 def interrupt(task: Line) -> None:
@@ -178,6 +196,80 @@ def test_a_finished_part_of_other_options_is_refused(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_no_table_is_of_two_data_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet, loud = built_by(reading("aaaa"))
+    assert sweep_of(tmp_path, [quiet]) == 0
+    before = (tmp_path / "summary.json").read_bytes()
+    capsys.readouterr()
+    assert sweep_of(tmp_path, built_by(reading("bbbb")), resume=True) == 2
+    assert capsys.readouterr().err == (
+        "lines: --data: data with the fingerprint bbbb came, expected aaaa, as "
+        f"{tmp_path / 'quiet'} was trained on; name the folder with the same files, or another "
+        "--out\n"
+    )
+    assert not (tmp_path / "loud").exists(), "refused before anything was trained"
+    assert (tmp_path / "summary.json").read_bytes() == before
+    assert sweep_of(tmp_path, [quiet, loud], resume=True) == 0
+    assert sweep_of(tmp_path, built_by(reading("bbbb"), max_steps=12), resume=True) == 2
+    changed = summary_in(tmp_path / "loud") | {"data_fingerprint": "cccc"}
+    (tmp_path / "loud" / "summary.json").write_text(json.dumps(changed))
+    assert sweep_of(tmp_path, [quiet, loud], resume=True) == 2, "as two sweeps of before left it"
+    assert "came, expected cccc, as" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_the_summary_says_what_was_read_and_by_which_command(tmp_path: Path) -> None:
+    quiet, loud = built_by(reading("aaaa"))
+    assert sweep_of(tmp_path / "files", [quiet, loud]) == 0
+    summary = summary_in(tmp_path / "files")
+    assert (summary["commit"], summary["command"]) == (commit(), command())
+    assert (summary["data"], summary["data_fingerprint"]) == ("numbers.bin", "aaaa")
+    for name in NOISES:
+        own = summary_in(tmp_path / "files" / name)
+        for key in ("data", "data_fingerprint", "data_wait"):
+            assert summary["runs"][name][key] == own[key]
+    assert sweep_of(tmp_path / "one", [quiet, loud._replace(build=Line)]) == 0
+    summary = summary_in(tmp_path / "one")
+    assert summary["runs"]["quiet"]["data"] == "numbers.bin"
+    assert not {"data", "data_fingerprint"} & (summary.keys() | summary["runs"]["loud"].keys())
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_summary_without_its_checkpoint_is_a_run_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_of(tmp_path, built_by(reading("aaaa"))) == 0
+    for path in tmp_path.glob("*/*.h5"):
+        path.unlink()
+    other = built_by(reading("bbbb"))
+    assert sweep_of(tmp_path, other) == 2
+    assert "already holds runs" in capsys.readouterr().err
+    assert sweep_of(tmp_path, other, resume=True) == 2
+    assert "came, expected aaaa" in capsys.readouterr().err
+    assert sweep_of(tmp_path, built_by(reading("aaaa")), resume=True) == 0
+    assert "quiet is finished" in capsys.readouterr().out
+    assert sweep_of(tmp_path, built_by(reading("aaaa"), max_steps=12), resume=True) == 0, "anew"
+    stopped = [other[0]._replace(build=stopping(5, interrupt)), other[1]]
+    assert sweep_of(tmp_path, stopped, overwrite=True) == 130
+    assert not (tmp_path / "loud" / "summary.json").exists(), "of the sweep before"
+    assert sweep_of(tmp_path, other, overwrite=True) == 0
+    assert summary_in(tmp_path)["data_fingerprint"] == "bbbb"
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_files_that_cannot_be_read_when_a_sweep_goes_on_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: Any) -> Line:
+        raise DataError("train.gz is broken")
+
+    assert sweep_of(tmp_path, built_by(reading("aaaa"))) == 0
+    capsys.readouterr()
+    assert sweep_of(tmp_path, built_by(broken), resume=True) == 1
+    assert capsys.readouterr().err == "lines: train.gz is broken\n"
 
 
 def test_a_sweep_evaluates_and_loads_no_single_model() -> None:

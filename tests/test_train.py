@@ -26,7 +26,7 @@ def test_a_run_writes_its_four_files_and_learns(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert set(summary) == {
         "experiment", "options", "params", "steps", "seconds", "metrics", "device", "kernels",
-        "threads", "versions",
+        "threads", "versions", "commit", "command",
     }  # fmt: skip
     assert (summary["experiment"], summary["params"], summary["steps"]) == ("line", 4, 200)
     assert (summary["device"], summary["threads"]) == ("cpu", 1)

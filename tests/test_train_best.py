@@ -112,6 +112,8 @@ def test_overwrite_removes_the_best_weights_of_the_run_before(tmp_path: Path) ->
     assert (tmp_path / "best.prev.h5").exists()
     assert train(tmp_path, Scored, max_steps=1, overwrite=True) == 0
     assert not list(tmp_path.glob("best*"))
+    assert train(tmp_path, Scored, max_steps=0, overwrite=True) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"], "sample.txt too"
 
 
 def test_a_full_disk_under_best_h5_ends_the_run_in_one_line_and_it_can_go_on(

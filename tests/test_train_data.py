@@ -130,6 +130,7 @@ def test_a_file_that_cannot_be_read_is_one_line_and_exit_code_1(
 
 CHAR_PTB = script("char_ptb")["main"]
 SHORT: list[object] = [*SMALL, *SIZES["lstm"]]
+LOOKS = [x for x in SHORT if x not in ("--batch_size", 3)]  # what an evaluation may be given
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +161,8 @@ def test_a_model_is_evaluated_as_it_was_trained(
     argv = ["--data", texts, *SHORT, "--zoneout_c", 0.5]
     run_main(CHAR_PTB, tmp_path / "run", *argv, "--max_steps", 1)
     file = tmp_path / "run" / "checkpoint.h5"
-    argv += ["--eval", "--load_weight", file]
-    for flag, came, trained in (("seq_len", 9, 7), ("zoneout_c", 0.0, 0.5)):
+    argv = ["--data", texts, *LOOKS, "--zoneout_c", 0.5, "--eval", "--load_weight", file]
+    for flag, came, trained in (("seq_len", 9, 7), ("zoneout_c", 0.25, 0.5)):
         changed = [*argv, "--out", tmp_path / "eval", f"--{flag}", came]
         capsys.readouterr()
         assert CHAR_PTB([str(x) for x in changed]) == 2
@@ -172,6 +173,22 @@ def test_a_model_is_evaluated_as_it_was_trained(
     run_main(CHAR_PTB, tmp_path / "eval", *argv, "--eval_batch_size", 9)
 
 
+def test_a_model_is_not_evaluated_on_a_text_whose_letters_have_other_ids(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, shorter = (shutil.copytree(texts, tmp_path / name) for name in ("other", "shorter"))
+    for path in other.glob("ptb.char.*"):
+        path.write_text(path.read_text().translate(str.maketrans("ae", "ea")))
+    path = shorter / "ptb.char.test.txt"
+    path.write_text("\n".join(path.read_text().split("\n")[:4]) + "\n ")
+    run_main(CHAR_PTB, tmp_path / "run", "--data", texts, *SHORT, "--max_steps", 1)
+    argv = [*LOOKS, "--eval", "--load_weight", tmp_path / "run" / "checkpoint.h5"]
+    capsys.readouterr()
+    assert CHAR_PTB([str(x) for x in (*argv, "--data", other, "--out", tmp_path / "eval")]) == 2
+    assert "char_ptb: --eval: a vocabulary with the fingerprint " in capsys.readouterr().err
+    run_main(CHAR_PTB, tmp_path / "eval", *argv, "--data", shorter)
+
+
 NETWORK = {"bn", "act"}
 ZONEOUT = {"zoneout_h", "zoneout_c"}
 
@@ -179,17 +196,21 @@ ZONEOUT = {"zoneout_h", "zoneout_c"}
 @pytest.mark.parametrize(
     ("experiment", "kind", "names"),
     [
-        ("pixel_mnist", "PixelOptions", {"pixels", *NETWORK, *ZONEOUT}),
+        (
+            "pixel_mnist",
+            "PixelOptions",
+            {"pixels", "p_drop_igate", "summarize", *NETWORK, *ZONEOUT},
+        ),
         (
             "action_recognition",
             "ActionOptions",
             {"benchmark", "seq_len", "random_len", "lines", *NETWORK},
         ),
-        ("adding", "AddingOptions", {"act", "forget_bias", *ZONEOUT}),
+        ("adding", "AddingOptions", {"model", "act", "forget_bias", *ZONEOUT}),
         (
             "char_ptb",
             "LanguageOptions",
-            {"batching", "seq_len", "p_drop_igate", "ogate_zoneout", "forget_bias"}
+            {"batching", "seq_len", "p_drop_igate", "ogate_zoneout", "zoneout_masks", "forget_bias"}
             | NETWORK
             | ZONEOUT,
         ),

@@ -239,6 +239,17 @@ def test_a_run_keeps_the_memory_that_it_frees(
     assert asked == [True]
 
 
+def test_the_commit_is_that_of_before_the_first_step(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class Asking(Line):
+        happens: ClassVar = {1: lambda task: asked.append(machine.commit.cache_info().currsize)}
+
+    machine.commit.cache_clear()
+    assert train(tmp_path, Asking, max_steps=1) == 0
+    assert asked == [1]
+
+
 def test_without_threads_as_many_are_used_as_numba_started_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def build_examples(
     """The examples with the sizes of the options.
 
     Args:
-        o: batch_size, eval_batch_size, valid_share.
+        o: batch_size, eval_batch_size, valid_share, eval.
         train, test, rng, looks: as Examples.
 
     Raises:
@@ -75,6 +75,7 @@ def build_examples(
     """
     names = ("batch_size", "eval_batch_size", "valid_share")
     looks |= {name: getattr(o, name) for name in names}
+    looks |= {"batch_size": 1} if o.eval else {}  # no step is taken, and --batch_size refused
     try:
         return Examples(train, test, rng=rng, **looks)
     except ValueError as error:

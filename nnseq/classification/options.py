@@ -1,7 +1,8 @@
 """Options of the experiments that name the class of a sequence: which network, which recipe.
 
 What an option is when nothing says so depends on --model; an option that could change nothing
-beside the others is refused (NEEDS). Defaults are those of the IndRNN authors' two scripts.
+beside the others is refused (NEEDS). Defaults are those of the programs of IndRNN's authors; for
+other models, of the zoneout authors' program for MNIST pixel by pixel.
 """
 
 from __future__ import annotations
@@ -62,43 +63,66 @@ class ClassificationOptions(ModelOptions):
         None, "passes over the training set (default: as --patience and --anneal end; else 100)"
     )
     valid_share: float = option(
-        0.05, "part of the training set held back for validation", above=0, high=0.9
+        0.05,
+        "part of the training set held back for validation",
+        above=0,
+        high=0.9,
+        trains_only=True,
     )
     eval_batch_size: int = option(50, "sequences at a time in evaluation", low=1)
 
     # ---- recipe --------------------------------------------------------------------------------
-    lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=1e-4, above=0)
+    lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=1e-4, above=0, trains_only=True)
     u_lr: float | None = by_model(
-        "factor on u's learning rate: u acts T times on a sequence", of(INDRNN, 1.0), above=0
+        "factor on u's learning rate: u acts T times on a sequence",
+        of(INDRNN, 1.0),
+        above=0,
+        trains_only=True,
     )
     optimizer: str = by_model(
-        "the optimiser", of(INDRNN, "adam"), others="rmsprop", choices=("adam", "rmsprop")
+        "the optimiser",
+        of(INDRNN, "adam"),
+        others="rmsprop",
+        choices=("adam", "rmsprop"),
+        trains_only=True,
     )
     weight_decay: float = by_model(
-        "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0
+        "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0, trains_only=True
     )
     bn_decay: bool | None = by_model(
-        "decay batch norm's gamma too", of(INDRNN, False), negatable=True
+        "decay batch norm's gamma too", of(INDRNN, False), negatable=True, trains_only=True
     )
     clip_norm: float = by_model(
-        "bound on the norm of all gradients together; 0: none", of(INDRNN, 0.0), others=1.0, low=0
+        "bound on the norm of all gradients together; 0: none",
+        of(INDRNN, 0.0),
+        others=1.0,
+        low=0,
+        trains_only=True,
     )
     clip_value: float = by_model(
-        "bound on every entry of the gradients; 0: none", of(INDRNN, 10.0), others=0.0, low=0
+        "bound on every entry of the gradients; 0: none",
+        of(INDRNN, 10.0),
+        others=0.0,
+        low=0,
+        trains_only=True,
     )
     anneal: int = option(
-        0, "steps in which lr falls linearly to 0, which ends the run; 0: lr stays", low=0
+        0,
+        "steps in which lr falls linearly to 0, which ends the run; 0: lr stays",
+        low=0,
+        trains_only=True,
     )
     patience: int | None = by_model(
         "validations without improvement until lr is cut; 0: never",
         of(INDRNN, 100),
         others=0,
         low=0,
+        trains_only=True,
     )
-    lr_factor: float | None = default("of a cut", 0.1, above=0, high=BELOW_1)
-    min_lr: float | None = default("a cut below it ends the run", 1e-6, above=0)
+    lr_factor: float | None = default("of a cut", 0.1, above=0, high=BELOW_1, trains_only=True)
+    min_lr: float | None = default("a cut below it ends the run", 1e-6, above=0, trains_only=True)
     eval_every: int = option(
-        0, "steps between validations besides the end of an epoch; 0: none", low=0
+        0, "steps between validations besides the end of an epoch; 0: none", low=0, trains_only=True
     )
 
     # ---- IndRNN --------------------------------------------------------------------------------
@@ -117,6 +141,7 @@ class ClassificationOptions(ModelOptions):
         {PLAIN: 0.1, RESIDUAL: 0.1, DENSE: 0.2},
         low=0,
         high=BELOW_1,
+        trains_only=True,
     )
     p_drop_first: float | None = dense_drop("before the first dense block", 0.2)
     p_drop_inner: float | None = dense_drop("after a dense layer's first part", 0.1)
@@ -128,19 +153,29 @@ class ClassificationOptions(ModelOptions):
         choices=("before", "after"),
         same_eval=True,
     )
+    bn_eval: str | None = by_model(
+        "statistics of batch norm in evaluation",
+        of(INDRNN, "running"),
+        choices=("running", "batch"),
+    )
     act: str | None = by_model(
         "activation", of(INDRNN, "relu"), choices=ACTIVATIONS, same_eval=True
     )
-    MAG: float | None = by_model("U_bound = MAG^(1/T)", of(INDRNN, 5.0), above=0)
-    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0)
+    MAG: float | None = by_model("U_bound = MAG^(1/T)", of(INDRNN, 5.0), above=0, trains_only=True)
+    U_bound: float | None = by_model(
+        "bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0, trains_only=True
+    )
     constrain_u: bool | None = by_model(
-        "hold the bound in training, not just at the start", of(INDRNN, True), negatable=True
+        "hold the bound in training, not just at the start",
+        of(INDRNN, True),
+        negatable=True,
+        trains_only=True,
     )
     init_last_u: bool | None = by_model(
-        "u of the last layer starts close to 1", of(INDRNN, True), negatable=True
+        "u of the last layer starts close to 1", of(INDRNN, True), negatable=True, trains_only=True
     )
     small_norm_init: bool | None = by_model(
-        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True
+        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True, trains_only=True
     )
 
     def derived(self) -> Mapping[str, Any]:
@@ -167,9 +202,10 @@ def parse_options(
     Raises:
         SystemExit: 0 after `--help`, 2 after a usage error.
     """
-    given: dict[str, Any] = {"presets": presets, "published": published}
-    options = parse(experiment, kind, argv, description, **given)
-    if options.smoke:
-        smoke = {**SMOKE, **SMOKE_SIZES[options.model]}
-        options = parse(experiment, kind, argv, description, smoke=smoke, **given)
-    return options
+
+    def smoke(given: Mapping[str, Any]) -> dict[str, Any]:
+        return {**SMOKE, **SMOKE_SIZES[given.get("model", kind.model)]}
+
+    return parse(
+        experiment, kind, argv, description, presets=presets, published=published, smoke=smoke
+    )

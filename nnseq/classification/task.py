@@ -24,6 +24,7 @@ from nnseq.best import Best
 from nnseq.classification.options import ClassificationOptions
 from nnseq.data.examples import Examples
 from nnseq.data.prefetch import Prefetch
+from nnseq.nn.eval_mode import eval_mode
 from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
 from nnseq.plots import Panel, draw
@@ -60,6 +61,7 @@ class ClassificationTask(Task):
     """
 
     best: Best
+    leaves = ("accuracy.png",)
 
     def __init__(
         self,
@@ -129,10 +131,9 @@ class ClassificationTask(Task):
             batches: at the beginning of a pass.
             looks: so many batches in a row are looks at the same sequences.
         """
-        total, right, of_looks, count, was_training = 0.0, 0, 0, 0, self.model.is_training
+        total, right, of_looks, count = 0.0, 0, 0, 0
         assert batches.steps_per_epoch is not None
-        self.model.eval()
-        with no_grad():
+        with eval_mode(self.model), no_grad():
             for _ in range(batches.steps_per_epoch // looks):
                 mean = np.float64(0)
                 for _ in range(looks):
@@ -143,7 +144,6 @@ class ClassificationTask(Task):
                 total += float(cross_entropy(mean, y, reduction="sum").item())  # (1)
                 right += int((mean.argmax(axis=-1) == y).sum())  # (2)
                 count += len(y)
-        self.model.train(was_training)
         return Score(
             total / count, right / count, (count - right) / count, of_looks / count / looks
         )
@@ -171,6 +171,8 @@ class ClassificationTask(Task):
         o = self.options
         if self.given is None:
             return ["nothing was read: --max_steps 0 neither trains nor evaluates"]
+        if o.eval:
+            return []
         every = f"{self.steps_per_epoch:,} steps an epoch"
         if o.anneal:
             return [f"{every}; lr falls from {o.lr:g} to 0 in {o.anneal:,} steps"]

@@ -1,9 +1,13 @@
-"""The fingerprint of what was read: whether two folders hold the same data, in a millisecond.
+"""The fingerprint of what was read: whether two folders hold the same data.
 
-SHA-256 of every array's type and shape and of its rows, in their order; of an array above 512 KiB,
-of 32 pieces of 16 KiB that are spread evenly over it, the first and the last rows among them. Data
-of another source, order, size or preparation are told apart; a single entry that was changed in the
-middle of a large array need not be. All of it would take longer than reading does.
+SHA-256 of every array's type, shape and entries, in their order. An array that is mapped from its
+file (np.memmap) may be larger than memory, and reading it takes longer than what a run does before
+its first step: above 512 KiB only 32 pieces of 16 KiB count, spread evenly over it, the first and
+the last rows among them. What changed between two pieces is then not noticed, be it a thousand
+rows; another order, size or preparation is.
+
+The same entries, mapped and in memory, have different fingerprints above 512 KiB: a set must be
+read in the same way each time, as each of our readers does.
 """
 
 from __future__ import annotations
@@ -51,8 +55,8 @@ def _parts(data: Any) -> Iterator[Any]:
 
 
 def _pieces(x: np.ndarray) -> Iterator[np.ndarray]:
-    """The whole array, or some of its rows; an array that is mapped is read only there."""
-    if x.nbytes <= PIECES * PIECE:
+    """The whole array, or some of the rows of one that is mapped; it is read only there."""
+    if not isinstance(x, np.memmap) or x.nbytes <= PIECES * PIECE:
         yield x
         return
     rows = min(len(x), max(1, PIECE * len(x) // x.nbytes))

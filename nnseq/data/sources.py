@@ -5,8 +5,8 @@ hand that is byte for byte the original, or if the publisher's own page gives it
 
 - MNIST, Penn Treebank, and valid and test of WikiText-2: computed from the originals.
 - train of WikiText-2, CIFAR-10, text8, WikiText-103: no publisher's page that was read gives a
-  SHA-256. `fetch` refuses them until the user names one (`--sha256`). `note` repeats what else is
-  given, an MD5, or what the programs of others expect: it is shown, not trusted.
+  SHA-256. `fetch` refuses them until the user names one (`--sha256`). `note` says what its page
+  gives in place of it: it is shown, not trusted.
 
 None of the addresses had been fetched from when it was written down. Each stands in public programs
 that fetch from it, or is that of a file that was seen in a public repository. Several for one file
@@ -18,7 +18,6 @@ from __future__ import annotations
 from nnseq.data.source_files import DataSet, Member, SourceFile
 
 MIB = 1 << 20
-OTHERS = "programs of others expect the SHA-256"
 
 
 # ---- MNIST -------------------------------------------------------------------------------------
@@ -85,8 +84,7 @@ CIFAR10 = DataSet(
                 Member(f"{CIFAR10_FOLDER}batches.meta.txt", 4096),
             ),
             note="its page, www.cs.toronto.edu/~kriz/cifar.html, gives only an MD5: "
-            f"c32a1d4ab5d03f1284b67883e8d87530; {OTHERS} "
-            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            "c32a1d4ab5d03f1284b67883e8d87530",
         ),
     ),
 )
@@ -156,8 +154,7 @@ TEXT8 = DataSet(
             ("http://mattmahoney.net/dc/text8.zip", "https://data.deepai.org/text8.zip"),
             at_most=64 * MIB,
             members=(Member("text8", 100_000_000, 100_000_000),),
-            note="its page, mattmahoney.net/dc/textdata.html, hashes only enwik8 and enwik9; "
-            f"{OTHERS} a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
+            note="its page, mattmahoney.net/dc/textdata.html, hashes only enwik8 and enwik9",
         ),
     ),
 )
@@ -203,7 +200,6 @@ WIKITEXT_103 = DataSet(
                 Member("wikitext-103/wiki.valid.tokens", 8 * MIB),
                 Member("wikitext-103/wiki.test.tokens", 8 * MIB),
             ),
-            note=f"{OTHERS} 242ba0f20b329cfdf1ccc61e9e9e5b59becf189db7f7a81cd2a0e2fc31539590",
         ),
     ),
 )

@@ -2,7 +2,7 @@
 
     L = (N - 1 - s) // B                       targets of a column                      (1)
     column b:  x = ids[s + b L : s + b L + L]   y = the ids one position later           (2)
-    window:    T targets of every column, or max(low, min(high, round(a))),              (3)
+    window:    T targets of every column, or max(low, min(high, ⌊a⌋)),                   (3)
                a ~ N(μ, std²), μ = T with probability p, else T / 2
 
 So every target of (2) is predicted once in an epoch, in order: L B of the N - 1 that there are, as
@@ -10,8 +10,8 @@ s leading ids (at random, `random_start`) and fewer than B trailing ones are lef
 window of an epoch has what is left, which can be less than `low`.
 
 Windows of random length are an idea of Merity, Keskar and Socher 2017, "Regularizing and Optimizing
-LSTM Language Models". The numbers of (3), its upper bound and the resets of the state at random
-windows (`reset_every`) are those of the IndRNN authors' code for language models.
+LSTM Language Models". The numbers of (3), its upper bound, its rounding and the resets of the state
+at random windows (`reset_every`) are those of the IndRNN authors' code for language models.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Streams(SeededBatches):
             return self.T
         p, std, low, high = self.variable
         mean = self.T if self.rng.random() < p else self.T / 2
-        return max(low, min(high, round(self.rng.normal(mean, std))))  # (3)
+        return max(low, min(high, int(self.rng.normal(mean, std))))  # (3)
 
 
 def windows(ids: ArrayLike, B: int, T: int) -> Iterator[TextBatch]:

@@ -33,6 +33,7 @@ import numpy as np
 from nnseq.backend import Array, array_module, device_of, to_device
 from nnseq.data.batches import TextBatch
 from nnseq.models.body import detach
+from nnseq.nn.eval_mode import eval_mode
 from nnseq.nn.module import Module
 from nnseq.ops.losses import cross_entropy
 from nnseq.optim.clipping import clip_grad_value
@@ -206,17 +207,13 @@ def _adapting(model: Module) -> Iterator[dict[str, Array]]:
     parameters = list(model.named_parameters())
     theta0 = {name: x.data.copy() for name, x in parameters}
     grads = [x.grad for _, x in parameters]
-    modes = [(module, module.is_training) for _, module in model.named_modules()]
-    model.eval()
     try:
-        with enable_grad():
+        with eval_mode(model), enable_grad():
             yield theta0
     finally:
         for (name, x), dx in zip(parameters, grads, strict=True):
             x.data[...] = theta0[name]
             x.grad = dx
-        for module, is_training in modes:
-            module.is_training = is_training
 
 
 def _losses(model: Module, windows: Iterable[TextBatch]) -> Iterator[tuple[Tensor, int]]:

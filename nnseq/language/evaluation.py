@@ -8,6 +8,8 @@ that is trained on streams is evaluated on streams: the text in B columns, each 
 which is then carried to its end. A model that is trained on chunks is evaluated on chunks of as
 many steps, each from the state that chunks begin with. B is --eval_batch_size, of the test set
 --test_batch_size: the script of IndRNN's authors reads valid in 10 columns and test in one.
+
+Dynamic evaluation, of either model, reads the text in one column, its state carried to the end.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from nnseq.data.corpus import Corpus
 from nnseq.data.streams import windows
 from nnseq.language.dynamic_evaluation import dynamic_evaluation, gradient_rms, grid
 from nnseq.nn import Module
+from nnseq.nn.eval_mode import eval_mode
 from nnseq.ops.losses import cross_entropy
 from nnseq.options import OptionError
 from nnseq.tensor import no_grad
@@ -62,9 +65,7 @@ class Evaluation:
     def nats(self, ids: np.ndarray, B: int) -> float:
         """The mean nats of all targets of a text, no mask drawn, nothing recorded."""
         total, count, states, start = 0.0, 0, None, 0
-        was_training = self.model.is_training
-        self.model.eval()
-        with no_grad():
+        with eval_mode(self.model), no_grad():
             for batch in self.windows(ids, B):
                 if batch.is_first:
                     states, start = None, 0
@@ -73,7 +74,6 @@ class Evaluation:
                 start += len(x)
                 total += float(cross_entropy(a, y, reduction="sum").item())
                 count += y.size
-        self.model.train(was_training)
         return total / count
 
     def metrics(self, corpus: Corpus) -> dict[str, float]:

@@ -40,6 +40,11 @@ NEEDS = {
 }
 
 
+def without_dynamic_eval(o: Any) -> bool:
+    """Whether no step is taken in evaluation: dynamic evaluation clips and constrains as well."""
+    return not o.dynamic_eval
+
+
 @dataclass(frozen=True)
 class NetworkOptions(ModelOptions):
     """Which network reads the text.
@@ -71,12 +76,22 @@ class NetworkOptions(ModelOptions):
     tied: bool | None = by_model(
         "embedding and decoder share their weights", of(INDRNN, True), others=False, negatable=True
     )
-    p_embedding: float | None = default("P(a symbol's row is dropped)", 0.0, low=0, high=BELOW_1)
+    p_embedding: float | None = default(
+        "P(a symbol's row is dropped)", 0.0, low=0, high=BELOW_1, trains_only=True
+    )
     p_words: float = default(
-        "P(an entry of the embedded text is dropped, at all steps)", 0.0, low=0, high=BELOW_1
+        "P(an entry of the embedded text is dropped, at all steps)",
+        0.0,
+        low=0,
+        high=BELOW_1,
+        trains_only=True,
     )
     p_head: float = default(
-        "P(an entry before the decoder is dropped, at all steps)", 0.0, low=0, high=BELOW_1
+        "P(an entry before the decoder is dropped, at all steps)",
+        0.0,
+        low=0,
+        high=BELOW_1,
+        trains_only=True,
     )
     p_drop: float | None = by_model(
         "P(an entry between layers is dropped, at all steps)",
@@ -84,6 +99,7 @@ class NetworkOptions(ModelOptions):
         others=0.0,
         low=0,
         high=BELOW_1,
+        trains_only=True,
     )
 
     # ---- IndRNN --------------------------------------------------------------------------------
@@ -92,6 +108,7 @@ class NetworkOptions(ModelOptions):
         {PLAIN: 0.0, RESIDUAL: 0.0},
         low=0,
         high=BELOW_1,
+        trains_only=True,
     )
     p_drop_inner: float | None = dense_drop("after a dense layer's first part", 0.1)
     p_drop_transition: float | None = dense_drop("after a dense transition", 0.4)
@@ -101,13 +118,17 @@ class NetworkOptions(ModelOptions):
         choices=("before", "after"),
         same_eval=True,
     )
-    MAG: float | None = by_model("U_bound = MAG^(1/seq_len)", of(INDRNN, 2.0), above=0)
+    MAG: float | None = by_model(
+        "U_bound = MAG^(1/seq_len)", of(INDRNN, 2.0), above=0, trains_only=without_dynamic_eval
+    )
     act: str | None = by_model(
         "activation", of(INDRNN, "relu"), choices=ACTIVATIONS, same_eval=True
     )
-    U_bound: float | None = by_model("bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0)
+    U_bound: float | None = by_model(
+        "bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0, trains_only=without_dynamic_eval
+    )
     small_norm_init: bool | None = by_model(
-        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True
+        "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True, trains_only=True
     )
 
     # ---- LSTM, GRU, simple RNN -----------------------------------------------------------------
@@ -118,7 +139,7 @@ class NetworkOptions(ModelOptions):
         "P(c keeps its old value)", {"lstm": 0.0}, low=0, high=1, same_eval=True
     )
     zoneout_masks: str | None = by_model(
-        "of zoneout", of(RECURRENT, "fresh"), choices=("fresh", "shared", "static")
+        "of zoneout", of(RECURRENT, "fresh"), choices=("fresh", "shared", "static"), same_eval=True
     )
     p_drop_igate: float | None = by_model(
         "P(what a step writes is dropped)", of(("lstm", "gru"), 0.0), low=0, high=1, same_eval=True
@@ -130,19 +151,32 @@ class NetworkOptions(ModelOptions):
         same_eval=True,
     )
     weight_noise: float | None = by_model(
-        "std of noise on every weight matrix, in training", of(RECURRENT, 0.0), low=0
+        "std of noise on every weight matrix, in training",
+        of(RECURRENT, 0.0),
+        low=0,
+        trains_only=True,
     )
-    norm_coef: float | None = by_model("of the norm stabiliser", of(RECURRENT, 0.0), low=0)
+    norm_coef: float | None = by_model(
+        "of the norm stabiliser", of(RECURRENT, 0.0), low=0, trains_only=True
+    )
     norm_divisor: str | None = by_model(
-        "of its sum over steps", of(RECURRENT, "states"), choices=("states", "differences")
+        "of its sum over steps",
+        of(RECURRENT, "states"),
+        choices=("states", "differences"),
+        trains_only=True,
     )
-    norm_of: str | None = by_model("the states it acts on", of(RECURRENT, "h"), choices=("h", "c"))
+    norm_of: str | None = by_model(
+        "the states it acts on", of(RECURRENT, "h"), choices=("h", "c"), trains_only=True
+    )
     init: str | None = by_model(
         "of weights; orthogonal: W_hh, and W_ih as glorot",
         of(RECURRENT, "orthogonal"),
         choices=("orthogonal", "glorot", "uniform"),
+        trains_only=True,
     )
-    init_width: float | None = by_model("U(-width/2, width/2)", of(RECURRENT, 0.2), above=0)
+    init_width: float | None = by_model(
+        "U(-width/2, width/2)", of(RECURRENT, 0.2), above=0, trains_only=True
+    )
     forget_bias: float | None = by_model("added to the forget gate", {"lstm": 1.0}, same_eval=True)
 
     def check(self) -> None:

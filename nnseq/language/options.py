@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nnseq.indrnn_networks import DENSE, INDRNN, PLAIN, RESIDUAL
-from nnseq.language.network_options import RECURRENT, NetworkOptions
+from nnseq.language.network_options import RECURRENT, NetworkOptions, without_dynamic_eval
 from nnseq.model_options import BELOW_1, by_model, default, of
 from nnseq.options import OptionError, data_option, epochs_option, option, parse
 from nnseq.recipe import EPOCHS, check_min_lr
 
 # --smoke: whatever the preset, a small model on a small text.
-SMOKE = {"max_steps": 40, "log_every": 10, "eval_every": 20, "sample": 80, "temperature": 0.8}
+SMOKE: dict[str, Any] = {"max_steps": 40, "log_every": 10, "eval_every": 20, "lr": 1e-2}
 SMOKE |= {"seq_len": 12, "batch_size": 8, "eval_batch_size": 32, "test_batch_size": 32}
-SMOKE |= {"lr": 1e-2}
+SMOKE_SAMPLE = {"sample": 80, "temperature": 0.8}
 SMOKE_SIZES: dict[str, dict[str, Any]] = {
     PLAIN: {"hidden_size": 24, "num_layers": 2},
     RESIDUAL: {"hidden_size": 24, "num_blocks": 1},
@@ -86,21 +86,35 @@ class LanguageOptions(NetworkOptions):
         same_eval=True,
     )
     seq_len: int = by_model("tokens of a window", of(INDRNN, 50), others=100, low=2, same_eval=True)
-    batch_size: int = by_model("windows of a step", of(INDRNN, 128), others=32, low=1)
+    batch_size: int = by_model(
+        "windows of a step", of(INDRNN, 128), others=32, low=1, trains_only=without_dynamic_eval
+    )
     variable_len: bool | None = by_model(
-        "windows of random length", of(INDRNN, True), others=False, negatable=True
+        "windows of random length",
+        of(INDRNN, True),
+        others=False,
+        negatable=True,
+        trains_only=lambda o: o.zoneout_masks != "static",
     )
     reset_every: int | None = by_model(
-        "the state is zeroed at one window in so many; 0: never", of(INDRNN, 10), others=50, low=0
+        "the state is zeroed at one window in so many; 0: never",
+        of(INDRNN, 10),
+        others=50,
+        low=0,
+        trains_only=True,
     )
     random_start: int | None = by_model(
-        "an epoch leaves out up to so many windows at its start", of(INDRNN, 5), others=0, low=0
+        "an epoch leaves out up to so many windows at its start",
+        of(INDRNN, 5),
+        others=0,
+        low=0,
+        trains_only=True,
     )
     learn_states: bool | None = by_model(
         "the state that every chunk begins with is learned", of(RECURRENT, True), negatable=True
     )
     augment: bool | None = default(
-        "chunks begin at a random offset, new each epoch", True, negatable=True
+        "chunks begin at a random offset, new each epoch", True, negatable=True, trains_only=True
     )
     eval_batch_size: int = by_model(
         "columns of the validation set", of(INDRNN, 10), others=32, low=1
@@ -117,34 +131,53 @@ class LanguageOptions(NetworkOptions):
         None,
         "passes over the text (default: 100; until --patience ends the run if that is above 0)",
     )
-    optimizer: str = option("adam", "the optimiser", choices=("adam", "rmsprop", "sgd"))
-    momentum: float | None = default("of rmsprop and sgd", 0.0, low=0, high=BELOW_1)
-    lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=2e-3, above=0)
-    u_lr: float | None = by_model("factor on u's learning rate", of(INDRNN, 1.0), above=0)
+    optimizer: str = option(
+        "adam", "the optimiser", choices=("adam", "rmsprop", "sgd"), trains_only=True
+    )
+    momentum: float | None = default(
+        "of rmsprop and sgd", 0.0, low=0, high=BELOW_1, trains_only=True
+    )
+    lr: float = by_model("learning rate", of(INDRNN, 2e-4), others=2e-3, above=0, trains_only=True)
+    u_lr: float | None = by_model(
+        "factor on u's learning rate", of(INDRNN, 1.0), above=0, trains_only=True
+    )
     clip_norm: float = by_model(
-        "bound on the norm of all gradients together; 0: none", of(INDRNN, 0.0), others=1.0, low=0
+        "bound on the norm of all gradients together; 0: none",
+        of(INDRNN, 0.0),
+        others=1.0,
+        low=0,
+        trains_only=True,
     )
     clip_value: float = by_model(
-        "bound on every entry of the gradients; 0: none", of(INDRNN, 10.0), others=0.0, low=0
+        "bound on every entry of the gradients; 0: none",
+        of(INDRNN, 10.0),
+        others=0.0,
+        low=0,
+        trains_only=without_dynamic_eval,
     )
     weight_decay: float = by_model(
-        "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0
+        "of weights; never of u and biases", of(INDRNN, 1e-4), others=0.0, low=0, trains_only=True
     )
     bn_decay: bool | None = by_model(
-        "decay batch norm's gamma too", of(INDRNN, False), negatable=True
+        "decay batch norm's gamma too", of(INDRNN, False), negatable=True, trains_only=True
     )
     patience: int = by_model(
         "evaluations without improvement until lr is cut; 0: never",
         of(INDRNN, 100),
         others=0,
         low=0,
+        trains_only=True,
     )
-    lr_factor: float | None = default("of a cut", 0.2, above=0, high=BELOW_1)
-    min_lr: float | None = default("a cut below it ends the run", 1e-6, above=0)
-    lr_decay: float | None = default("divides lr at the end of every epoch", 1.0, low=1)
-    decay_after: int | None = default("epochs before the first --lr_decay", 0, low=0)
+    lr_factor: float | None = default("of a cut", 0.2, above=0, high=BELOW_1, trains_only=True)
+    min_lr: float | None = default("a cut below it ends the run", 1e-6, above=0, trains_only=True)
+    lr_decay: float | None = default(
+        "divides lr at the end of every epoch", 1.0, low=1, trains_only=True
+    )
+    decay_after: int | None = default(
+        "epochs before the first --lr_decay", 0, low=0, trains_only=True
+    )
     eval_every: int = option(
-        0, "steps between validations besides the end of an epoch; 0: none", low=0
+        0, "steps between validations besides the end of an epoch; 0: none", low=0, trains_only=True
     )
 
     # ---- after training ------------------------------------------------------------------------
@@ -174,6 +207,12 @@ class LanguageOptions(NetworkOptions):
     def check(self) -> None:
         super().check()
         check_min_lr(self)
+        asked = "--sample" if self.sample else "--dynamic_eval" if self.dynamic_eval else ""
+        if asked and self.max_steps == 0 and not (self.resume or self.eval):
+            raise OptionError(
+                f"{asked} came with --max_steps 0, after which nothing is evaluated; drop one of "
+                "them"
+            )
         if self.model in INDRNN and self.batch_size == 1 and not self.eval:
             raise OptionError(
                 f"--batch_size 1 came with --model {self.model}, whose batch norm averages every "
@@ -199,11 +238,23 @@ def parse_language(
     Raises:
         SystemExit: 0 after `--help`, 2 after a usage error.
     """
-    given: dict[str, Any] = {"presets": presets, "published": published}
-    options = parse(experiment, LanguageOptions, argv, description, smoke=SMOKE, **given)
-    if not options.smoke:
-        return options
-    smoke = SMOKE | SMOKE_SIZES[options.model]
-    if options.embed_size:
-        smoke["embed_size"] = 24
-    return parse(experiment, LanguageOptions, argv, description, smoke=smoke, **given)
+    return parse(
+        experiment,
+        LanguageOptions,
+        argv,
+        description,
+        presets=presets,
+        published=published,
+        smoke=smoke_values,
+    )
+
+
+def smoke_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `--smoke` for the model that preset and flags name."""
+    model = given.get("model", LanguageOptions.model)
+    values = SMOKE | SMOKE_SIZES[model]
+    if given.get("embed_size", model in INDRNN):
+        values["embed_size"] = 24
+    if given.get("max_steps") != 0:  # else there is no end of training to sample at
+        values |= SMOKE_SAMPLE
+    return values

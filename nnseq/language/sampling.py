@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.backend import Array, device_of, to_device
+from nnseq.nn.eval_mode import eval_mode
 from nnseq.nn.module import Module
 from nnseq.tensor import no_grad
 
@@ -56,19 +57,13 @@ def sample(
         raise ValueError(f"sample: length is {length}, expected at least 0")
     _check_temperature("sample", temperature)
     device = device_of(next(model.parameters()).data)
-    modes = [(module, module.is_training) for _, module in model.named_modules()]
     drawn, states, start = np.empty(length, np.int32), None, 0
-    model.eval()
-    try:
-        with no_grad():
-            for n in range(length):
-                a, states = model(to_device(x[:, None], device), states, start=start)  # (1)
-                start += len(x)
-                drawn[n] = draw(to_device(a.data[-1, 0], "cpu"), temperature, rng)  # (2)
-                x = drawn[n : n + 1]
-    finally:
-        for module, is_training in modes:
-            module.is_training = is_training
+    with eval_mode(model), no_grad():
+        for n in range(length):
+            a, states = model(to_device(x[:, None], device), states, start=start)  # (1)
+            start += len(x)
+            drawn[n] = draw(to_device(a.data[-1, 0], "cpu"), temperature, rng)  # (2)
+            x = drawn[n : n + 1]
     return drawn
 
 

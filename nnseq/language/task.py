@@ -8,7 +8,6 @@ kept with their optimiser (nnseq.best) in best.h5, and are tested at the end.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from nnseq.best import Best
 from nnseq.data.batches import Batches
 from nnseq.data.chunks import Chunks
 from nnseq.data.corpus import EOS, Corpus, text_of
+from nnseq.data.fingerprint import fingerprint
 from nnseq.data.prefetch import Prefetch
 from nnseq.data.streams import Streams, Variable
 from nnseq.language.evaluation import Evaluation, check_lengths
@@ -31,7 +31,7 @@ from nnseq.models import detach
 from nnseq.nn import norm_stabilizer, weight_noise
 from nnseq.ops.losses import cross_entropy
 from nnseq.options import OptionError
-from nnseq.plots import Panel, draw
+from nnseq.plots import Panel
 from nnseq.recipe import build_optimizer, build_plateau
 from nnseq.runs.data_files import read_files
 from nnseq.task import DataNote, Task, streams
@@ -67,6 +67,7 @@ class LanguageTask(Task):
     """
 
     best: Best
+    leaves = ("sample.txt",)
 
     def __init__(self, options: LanguageOptions, text: Text) -> None:
         self.options: Any = options  # what its model has is not None
@@ -84,11 +85,13 @@ class LanguageTask(Task):
         self.forget()
         self.batches: Prefetch | None = None
         if self.corpus is not None:
+            self.vocabulary = fingerprint(self.corpus.vocabulary)
+            check_lengths(o, self.corpus)
+        if self.corpus is not None and not o.eval:
             try:
                 self.batches = Prefetch(build_batches(o, self.corpus.train, data))
             except ValueError as error:
                 raise OptionError(f"--seq_len or --batch_size: {error}") from None
-            check_lengths(o, self.corpus)
             self.steps_per_epoch = self.batches.steps_per_epoch
         self.evaluation = Evaluation(o, self.model, is_of_words=text.is_of_words)
 
@@ -148,36 +151,38 @@ class LanguageTask(Task):
         return self.evaluation.metrics(self._corpus())
 
     def leave(self, folder: Path) -> None:
-        """Writes sample.txt, and curve.png with the validations beside the training loss."""
+        """Writes sample.txt."""
         corpus, o = self._corpus(), self.options
         if o.sample:
             begin = corpus.vocabulary.index.get(EOS, 0)  # text8 has no ends of lines: a space
             rng = np.random.default_rng(o.seed)
             ids = sample(self.model, o.sample, prompt=[begin], temperature=o.temperature, rng=rng)
             text = text_of(corpus, ids)
-            (folder / "sample.txt").write_text(text + "\n")
+            (folder / "sample.txt").write_text(text + "\n", encoding="utf-8")
             print(f"sample of temperature {o.temperature:g}:\n{text}")
-        if self.validations and not o.eval:
-            rows = [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
-            loss = ([row["step"] for row in rows], [row["loss"] for row in rows])
-            steps, nats = zip(*self.validations, strict=True)
-            valid = (steps, [self.evaluation.measured(x) for x in nats])
-            measure = self.evaluation.measure
-            name = f"validation {measure}"
-            panels = [
-                Panel("training", "step", {"loss, nats": loss}, self.baseline, is_log=False),
-                Panel(name, "step", {name: valid}, is_log=measure == "ppl"),
-            ]
-            draw(folder / "curve.png", panels, 2)
+
+    def panels(self, loss: Panel) -> list[Panel]:
+        """The training loss, and the validations beside it."""
+        if not self.validations:
+            return [loss]
+        steps, nats = zip(*self.validations, strict=True)
+        valid = (steps, [self.evaluation.measured(x) for x in nats])
+        measure = self.evaluation.measure
+        name = f"validation {measure}"
+        beside = Panel(name, "step", {name: valid}, is_log=measure == "ppl")
+        return [loss._replace(is_log=False), beside]
 
     def describe(self) -> list[str]:
         if self.corpus is None:
             return ["no text was read: --max_steps 0 came without --data"]
+        o = self.options
         sizes = ", ".join(f"{len(getattr(self.corpus, x)):,} {x}" for x in Corpus._fields[:3])
-        kind = "begun anew in every chunk"
-        if self.options.batching == "streams":
-            kind = "carried through every stream"
-        return [f"{self.corpus.unit}s: {sizes}; the state is {kind}, in evaluation too"]
+        kind = "begun anew in every chunk, in evaluation too"
+        if o.batching == "streams":
+            kind = "carried through every stream, in evaluation too"
+        elif o.dynamic_eval:
+            kind += ", but carried through the whole text in dynamic evaluation"
+        return [f"{self.corpus.unit}s: {sizes}; the state is {kind}"]
 
     # ---- checkpoints -----------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ class DenseIndRNNBody(IndRNNBody):
 
     Li, Li, Cook, Gao 2019, "Deep independently recurrent neural network (IndRNN)",
     arXiv:1910.06251; Huang et al. 2017, "Densely connected convolutional networks",
-    arXiv:1608.06993.
+    arXiv:1608.06993v5.
 
     Args:
         input_size: D.

@@ -32,7 +32,12 @@ class IndRNNHead(Module):
         self.block = options.block(input_size, output_size, rng, p_drop=0.0)
         self.bn: Any = None
         if options.bn == "before":
-            self.bn = BatchNorm(output_size, num_steps=options.bn_steps, dtype=options.dtype)
+            self.bn = BatchNorm(
+                output_size,
+                num_steps=options.bn_steps,
+                eval_with=options.bn_eval,
+                dtype=options.dtype,
+            )
 
     def forward(self, x: Any, h0: Any = None, *, start: int = 0) -> Any:
         """Map x (T, B, D) to y (T, B, e) and the state h_T (B, e); start as SequenceBody."""

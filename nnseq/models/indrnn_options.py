@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from nnseq.nn.arguments import check_flag, check_float, float_dtype
-from nnseq.nn.description import Value
+from nnseq.models.body import refuse_unused
+from nnseq.nn.arguments import check_choice, check_flag, check_float, check_size, float_dtype
 from nnseq.nn.indrnn import (
     IndRNN,
     IndRNNRecurrence,
@@ -20,6 +20,7 @@ from nnseq.nn.indrnn_block import IndRNNBlock
 from nnseq.nn.initializers import SMALL, Initializer, KaimingUniform, Uniform, check_initializer
 from nnseq.nn.linear import Linear
 from nnseq.nn.normalized_indrnn import NormalizedIndRNN, Place
+from nnseq.nn.value import Value
 
 SMALL_GAMMA = 0.1
 HE_UNIFORM = KaimingUniform(0.0)
@@ -31,8 +32,8 @@ class IndRNNOptions(Value):
 
     Initial values are those of Li et al. 2018, arXiv:1803.04831v3, as their authors' code for
     deep networks has them: weights KaimingUniform(8), biases 0, γ = 1, β = 0,
-    u ~ U(0, U_bound), for tanh U(-U_bound, U_bound). In that for the adding problem weights are
-    N(0, 0.001²), which is W_init=Normal(0.001), and init_last_u is True.
+    u ~ U(0, U_bound), for tanh U(-U_bound, U_bound). Their code for the adding problem has
+    N(0, 0.001²) and its own range for the last layer: W_init=Normal(0.001), init_last_u=True.
 
     Args:
         seq_len: T, the length that U_bound is made for; others can be read.
@@ -45,7 +46,7 @@ class IndRNNOptions(Value):
         W_init: of all weight matrices, in place of those.
         act: "relu", "tanh" or "identity".
         learn_h0, step_clip: as IndRNN.
-        bn, bn_steps: as NormalizedIndRNN.
+        bn, bn_steps, bn_eval: as NormalizedIndRNN.
         dtype: float32 or float64.
 
     Raises:
@@ -64,6 +65,7 @@ class IndRNNOptions(Value):
     step_clip: float = 0.0
     bn: Place | None = None
     bn_steps: int | None = None
+    bn_eval: str = "running"
     dtype: Any = np.float32
 
     def __post_init__(self) -> None:
@@ -72,6 +74,14 @@ class IndRNNOptions(Value):
         check_float("IndRNNOptions", "step_clip", self.step_clip, 0.0)
         if self.W_init is not None:
             check_initializer("IndRNNOptions", "W_init", self.W_init)
+        check_choice("IndRNNOptions", "bn", self.bn, (None, *get_args(Place)))
+        if self.bn_steps is not None:
+            check_size("IndRNNOptions", "bn_steps", self.bn_steps)
+        check_choice("IndRNNOptions", "bn_eval", self.bn_eval, ("running", "batch"))
+        if self.bn is None:
+            bn_eval = self.bn_eval if self.bn_eval != "running" else None
+            because = "bn is None; name its place"
+            refuse_unused("IndRNNOptions", because, bn_steps=self.bn_steps, bn_eval=bn_eval)
         # As a dtype, so that options are equal whether it came as a class or by its name.
         object.__setattr__(self, "dtype", float_dtype("IndRNNOptions", self.dtype))
         self.u_range()
@@ -132,4 +142,5 @@ class IndRNNOptions(Value):
 
     def _normalized(self) -> dict[str, Any]:
         gamma = SMALL_GAMMA if self.small_norm_init else 1.0
-        return {"bn": self.bn, "bn_steps": self.bn_steps, "gamma_init": gamma}
+        of_bn = {"bn": self.bn, "bn_steps": self.bn_steps, "bn_eval": self.bn_eval}
+        return {**of_bn, "gamma_init": gamma}

@@ -48,7 +48,7 @@ class ResidualIndRNNBody(IndRNNBody):
 
     So num_blocks blocks are 2 · num_blocks + 1 recurrences on top of each other. Li, Li, Cook, Gao
     2019, "Deep independently recurrent neural network (IndRNN)", arXiv:1910.06251; He, Zhang, Ren,
-    Sun 2016, "Identity mappings in deep residual networks", arXiv:1603.05027.
+    Sun 2016, "Identity mappings in deep residual networks", arXiv:1603.05027v3.
 
     Args:
         input_size: D.

@@ -47,7 +47,8 @@ class LanguageModel(Module):
         rng: draws the initial values of all but the body.
         embed_size: e, the body's input_size; None: one-hot vectors, so input_size is V.
         tied: W of (6) is the table of (1), one parameter; what the decoder reads is then e wide.
-        head: "indrnn": (4), to the width e, with the options of the body, an IndRNNBody; or None.
+        head: "indrnn": (4), to the width e, with the options that the body, an IndRNNBody, has now:
+            its set_seq_len does not reach the head; or None.
         p_embedding: the chance to drop a row of E, see nnseq.nn.embedding.
         p_words, p_head: of (2) and (5).
         embed_init: of E.

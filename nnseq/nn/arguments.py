@@ -41,7 +41,10 @@ def check_float(
     """
     if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
         raise TypeError(f"{who}: {name} is {value!r}, expected a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of an int
+        number = math.inf if value > 0 else -math.inf
     inside = low < number <= high if open_low else low <= number <= high
     if not inside or not math.isfinite(number):
         left = "(" if open_low or low == -math.inf else "["

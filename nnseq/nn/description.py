@@ -19,16 +19,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nnseq.nn.module import Module
+from nnseq.nn.value import Value
 
 RNG = "rng"
 T = TypeVar("T")
-
-
-class Value:
-    """Base class of what modules take as an argument besides JSON and modules.
-
-    Subclasses are frozen dataclasses; a description holds their class's name and their fields.
-    """
 
 
 def describe(module: Module) -> dict[str, Any]:
@@ -58,21 +52,24 @@ def build(description: Mapping[str, Any], rng: np.random.Generator | None = None
     Raises:
         ValueError: not a description, no such class, or arguments that the class does not take.
     """
-    try:
-        name, config = description["class"], description["config"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"build: got {description!r}, expected a class and its config") from error
+    config = description.get("config") if isinstance(description, Mapping) else None
+    if not isinstance(config, Mapping) or "class" not in description:
+        raise ValueError(f"build: got {description!r}, expected a class and its config by name")
+    name = description["class"]
     cls = _named(Module, name)
     takes = inspect.signature(cls.__init__).parameters
     unknown = sorted(config.keys() - takes.keys())
     if unknown:
         raise ValueError(f"build: {name} takes no argument {', '.join(unknown)}")
-    arguments = {key: _decode(value) for key, value in config.items()}
-    if RNG in takes:
-        arguments[RNG] = np.random.default_rng(0) if rng is None else rng
-    rows = [key for key, p in takes.items() if p.kind is p.VAR_POSITIONAL and key in arguments]
-    row = [x for key in rows for x in arguments.pop(key)]
-    return cls(*row, **arguments)
+    try:
+        arguments = {key: _decode(value) for key, value in config.items()}
+        if RNG in takes:
+            arguments[RNG] = np.random.default_rng(0) if rng is None else rng
+        rows = [key for key, p in takes.items() if p.kind is p.VAR_POSITIONAL and key in arguments]
+        row = [x for key in rows for x in arguments.pop(key)]
+        return cls(*row, **arguments)
+    except OverflowError as error:
+        raise ValueError(f"build: {name} has a number that is too large: {error}") from error
 
 
 def _named(base: type[T], name: Any) -> type[T]:
@@ -116,6 +113,8 @@ def _decode(value: Any) -> Any:
         return [_decode(x) for x in value]
     if isinstance(value, dict) and set(value) == {"module"}:
         return build(value["module"])
+    if isinstance(value, dict) and set(value) == {"initializer", "numbers"}:  # of older files
+        value = {"value": value["initializer"], "fields": value["numbers"]}
     if isinstance(value, dict) and set(value) == {"value", "fields"}:
         cls: Any = _named(Value, value["value"])
         try:

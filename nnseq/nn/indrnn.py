@@ -129,6 +129,10 @@ class IndRNNRecurrence(Module):
             self.u_bound = check_float(who, "u_bound", u_bound, 0.0, open_low=True)
         self.constrain_own()
 
+    def arguments(self) -> dict[str, Any]:
+        """As Module.arguments, with u_bound as it is now."""
+        return super().arguments() | {"u_bound": self.u_bound}
+
     def constrain_own(self) -> None:
         """Clip u to [-u_bound, u_bound], in place."""
         if self.u_bound is not None:

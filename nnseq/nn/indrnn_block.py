@@ -17,7 +17,7 @@ class IndRNNBlock(NormalizedIndRNN):
 
     Args:
         rnn: an IndRNN, (5) and (2).
-        bn, bn_steps, gamma_init, p_drop: as NormalizedIndRNN.
+        bn, bn_steps, bn_eval, gamma_init, p_drop: as NormalizedIndRNN.
 
     Raises:
         ValueError, TypeError: out of range, or another rnn.

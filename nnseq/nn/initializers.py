@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nnseq.nn.arguments import check_float
-from nnseq.nn.description import Value
+from nnseq.nn.value import Value
 
 Shape = tuple[int, ...]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from nnseq.backend import Array, array_module, device_of, to_device
 from nnseq.nn.arguments import float_dtype
+from nnseq.nn.value import Value
 from nnseq.tensor import Tensor
 
 
@@ -298,7 +299,7 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return np.dtype(value).name
-    return value if value is None or isinstance(value, (bool, int, float, str)) else ...
+    return value if value is None or isinstance(value, (bool, int, float, str, Value)) else ...
 
 
 def _join(prefix: str, name: str) -> str:

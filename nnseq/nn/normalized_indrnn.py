@@ -31,6 +31,7 @@ class NormalizedIndRNN(Module):
         bn: None, "before" or "after".
         bn_steps: normalise every time step by itself, with running statistics for so many steps;
             None for over all steps and the batch together.
+        bn_eval: "running", or "batch": also evaluate with the batch's own statistics.
         gamma_init: where γ of batch norm starts.
         p_drop: of (4).
 
@@ -48,6 +49,7 @@ class NormalizedIndRNN(Module):
         *,
         bn: Place | None = None,
         bn_steps: int | None = None,
+        bn_eval: str = "running",
         gamma_init: float = 1.0,
         p_drop: float = 0.0,
     ) -> None:
@@ -57,12 +59,17 @@ class NormalizedIndRNN(Module):
                 f"{who}: rnn is a {type(rnn).__name__}, expected the class {self.takes.__name__}"
             )
         self.place = check_choice(who, "bn", bn, (None, "before", "after"))
-        if bn is None and bn_steps is not None:
-            raise ValueError(f"{who}: bn_steps is {bn_steps}, but bn is None; name its place")
+        for name, value, off in (("bn_steps", bn_steps, None), ("bn_eval", bn_eval, "running")):
+            if bn is None and value != off:
+                raise ValueError(f"{who}: {name} is {value}, but bn is None; name its place")
         self.rnn, self.bn = rnn, None
         if bn is not None:
             self.bn = BatchNorm(
-                rnn.hidden_size, num_steps=bn_steps, gamma_init=gamma_init, dtype=rnn.u.dtype
+                rnn.hidden_size,
+                num_steps=bn_steps,
+                gamma_init=gamma_init,
+                eval_with=bn_eval,
+                dtype=rnn.u.dtype,
             )
         self.dropout = Dropout(p_drop, shared_over_time=True)
 

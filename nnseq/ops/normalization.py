@@ -99,11 +99,12 @@ class BatchNorm(Op):
         if dy is not None:  # a Tensor goes through operators, the lines of the reference
             undo = backward_reference if isinstance(dy, Node) else self.backward_with
             dx, dgain, dbias = undo(x, m, v, gain, self.mask, dy, eps=self.eps)
-        w = _weights(x, self.mask)
         if dm is not None:
-            dx = plus(dx, BroadcastTo.apply(w * dm[:, None], shape=x.shape))
+            dm = _weights(x, self.mask) * dm[:, None]
+            dx = plus(dx, BroadcastTo.apply(dm, shape=x.shape))
         if dv is not None:
-            dx = plus(dx, _centered(x, m, self.mask) * (2 * w * dv[:, None]))
+            dv = 2 * _weights(x, self.mask) * dv[:, None]
+            dx = plus(dx, _centered(x, m, self.mask) * dv)
         return dx, dgain, dbias
 
 
@@ -132,7 +133,12 @@ def forward_reference(
 def backward_reference(
     x: Any, m: Any, v: Any, gain: Any, mask: Array | None, dy: Any, *, eps: float
 ) -> tuple[Any, Any, Any]:
-    """(3), of arrays or Tensors.
+    """(3), of arrays or Tensors, in an order in which w of _weights comes before what may overflow.
+
+        dbias = Σ dy,   dgain = r Σ dy ∘ (x - m)
+        dx = gain r ∘ (dy - (w (x - m)) ∘ (r dgain) - w dbias)                      (4)
+
+    A row that does not count has w = 0, so any finite numbers may stand there.
 
     Args:
         x, gain, mask, eps: as in forward. m, v: what it returned.
@@ -142,9 +148,9 @@ def backward_reference(
         dx: (G, N, D). dgain, dbias: (D,).
     """
     r = (v[:, None] + eps) ** -0.5
-    x_hat = _centered(x, m, mask) * r
-    dbias, dgain = _sum(dy), _sum(dy * x_hat)
-    dx = (dy - _weights(x, mask) * (dbias + x_hat * dgain)) * (gain * r)
+    centered, w = _centered(x, m, mask), _weights(x, mask)
+    dbias, dgain = _sum(dy), _sum(dy * centered) * r
+    dx = (dy - w * centered * (r * dgain) - w * dbias) * (gain * r)  # (4)
     return dx, sum_to(dgain, gain.shape), sum_to(dbias, gain.shape)
 
 
@@ -176,8 +182,12 @@ def _centered(x: Any, m: Any, mask: Array | None) -> Any:
 
 
 def _sum(x: Any) -> Any:
-    """Sum over the rows of each group: (G, 1, D)."""
-    return Sum.apply(x, axis=1 if x.shape[0] > 1 else (0, 1), keepdims=True)  # (0, 1): in blocks
+    """Sum over the rows of each group: (G, 1, D).
+
+    Those of a single group are leading axes, which sum_over adds in blocks. Those of several are
+    added one by one: 20,000 rows of float32 around 100 leave a mean wrong by 7e-5.
+    """
+    return Sum.apply(x, axis=1 if x.shape[0] > 1 else (0, 1), keepdims=True)
 
 
 def batch_norm(
@@ -204,7 +214,7 @@ def batch_norm(
     Raises:
         ValueError: the shapes do not fit, nothing is left to average, or eps is not positive.
         TypeError: a dtype is not float32 or float64, or they differ.
-        DeviceError: kernels are forced that do not exist for batch norm, or not on x's device.
+        DeviceError: kernels are forced that do not run on x's device, or are not installed.
     """
     shape = float_array("batch_norm", "x", x).shape
     if len(shape) < 2 + per_step:

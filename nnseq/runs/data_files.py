@@ -12,6 +12,7 @@ import numpy as np
 from nnseq.data.fingerprint import fingerprint
 from nnseq.data.made_up import write_made_up
 from nnseq.options import OptionError
+from nnseq.runs.folder import MADE_UP
 from nnseq.task import DataNote
 
 R = TypeVar("R")
@@ -43,7 +44,7 @@ def read_files(
         found = reader(Path(o.data))
         return found, DataNote("", fingerprint(found))
     if o.smoke:
-        with tempfile.TemporaryDirectory(dir=o.out, prefix="made_up_") as folder:
+        with tempfile.TemporaryDirectory(dir=o.out, prefix=MADE_UP) as folder:
             write_made_up(source, folder, np.random.default_rng(MADE_UP_SEED))
             found = reader(Path(folder))
         return found, DataNote(f"made-up files in the format of {name}", fingerprint(found))

@@ -1,6 +1,6 @@
 """The files of one run: metrics.jsonl, checkpoint.h5, best.h5, curve.png, summary.json.
 
-Beside them are those that its task leaves (Task.leave).
+Beside them are those that its task leaves (Task.leaves).
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import fcntl
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from nnseq.checkpoint import previous_path, write_durably
+from nnseq.checkpoint import previous_path, unfinished_paths, write_durably
 from nnseq.options import OptionError, Options
 
-LEFT = ("sample.txt", "accuracy.png")  # by Task.leave, and not by that of every run
+MADE_UP = ".made_up_"  # how the name of a folder with made-up files begins
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
@@ -64,15 +65,22 @@ class RunFolder:
     ) -> None:
         os.close(self._lock)
 
-    def start(self) -> None:
-        """Removes what an earlier run left, just before a new one begins."""
-        previous = previous_path(self.checkpoint)
-        best = (self.best, previous_path(self.best))
-        left = (self.path / name for name in LEFT)
-        shown = (self.metrics, self.curve, self.summary, *left)
-        for path in (self.checkpoint, previous, *best, *shown):
+    def start(self, leaves: Sequence[str] = ()) -> None:
+        """Removes what an earlier run left, killed or not, just before a new one begins.
+
+        Args:
+            leaves: the names of the files that its task left.
+        """
+        weights = (self.checkpoint, self.best)
+        shown = (self.metrics, self.curve, *(self.path / name for name in leaves))
+        # The summary goes first: alone, after a kill, it would speak of a run that is gone.
+        for path in (self.summary, *weights, *map(previous_path, weights), *shown):
             with naming(path):
-                path.unlink(missing_ok=True)
+                for name in (path, *unfinished_paths(path)):
+                    name.unlink(missing_ok=True)
+        for path in self.path.glob(f"{MADE_UP}*"):
+            with naming(path):
+                shutil.rmtree(path)
 
     def cut_back(self, step: int) -> None:
         """Shortens metrics.jsonl to the lines of steps up to `step`; drops half a last line.

@@ -1,11 +1,15 @@
 """A training run as two files: everything the next step depends on, and back again.
 
-    best.h5         the best evaluation so far, written where there is a new one
+    best.h5         the best evaluation so far, where the task keeps it; written when it is new
     checkpoint.h5   all the rest; it says which evaluation best.h5 must be of
 
 best.h5 is written first, and the one before it stays as best.prev.h5: whenever a run is killed, one
 of the two is what checkpoint.h5 asks for. That one is made best.h5 again before a resumed run
 writes anything, so that a second kill cannot lose it.
+
+One fault at a time is survived. After a kill between the two files, best.h5 is already of a new
+evaluation and checkpoint.h5 is not; if checkpoint.h5 is damaged too, checkpoint.prev.h5 may ask for
+an evaluation that neither best.h5 nor best.prev.h5 is of any more.
 
 Where it stands in checkpoint.h5:
 
@@ -14,11 +18,14 @@ Where it stands in checkpoint.h5:
     /rng/<name>                generators of data and masks
     /state/buffers/<name>      running statistics of the model
     /state/task                schedule, curriculum, carried hidden states
-    /state/best                step and metric of best.h5, and the rule that cuts lr
+    /state/best                step and metric of the evaluation that best.h5 must be of, and the
+                               rule that cuts lr; null where no best weights are kept
     /state/position            seconds, waited, is_finished, has_extra_line
-    attributes                 format, options (JSON), data (its fingerprint), step, epoch
+    attributes                 format, options (JSON), step, epoch, and the fingerprints of the data
+                               (data) and of what ids stand for (vocabulary)
 
-best.h5 has /params, /state/buffers and /optimizer, and its attributes step and metric.
+best.h5 has /params, /state/buffers and /optimizer; its attributes are format, options, vocabulary,
+step and metric.
 """
 
 from __future__ import annotations
@@ -32,7 +39,6 @@ from nnseq.backend import to_device
 from nnseq.best import Best, BestWeights
 from nnseq.checkpoint import CheckpointError, previous_path, put_back, read, write
 from nnseq.interop import load_arrays, split_arrays
-from nnseq.nn.module import Module
 from nnseq.options import OptionError, Options, differences, eval_differences
 from nnseq.runs.folder import RunFolder, naming
 from nnseq.task import Position, Task
@@ -46,7 +52,7 @@ def save_snapshot(folder: RunFolder, task: Task, options: Options, position: Pos
     """
     best = task.best_weights()
     if best is not None and best.step != folder.best_step:
-        _save_best(folder.best, best, task.model, options)
+        _save_best(folder.best, best, task, options)
         folder.best_step = best.step
     parameters, buffers = split_arrays(task.model)
     tree = {
@@ -66,8 +72,14 @@ def save_snapshot(folder: RunFolder, task: Task, options: Options, position: Pos
         },
     }
     epoch = task.epochs_done(position.step) or 0
-    attributes = {"step": position.step, "epoch": epoch, "data": task.data_note.fingerprint}
-    write(folder.checkpoint, _to_host(tree), {**attributes, "options": options.as_dict()})
+    attributes = {
+        "options": options.as_dict(),
+        "step": position.step,
+        "epoch": epoch,
+        "data": task.data_note.fingerprint,
+        "vocabulary": task.vocabulary,
+    }
+    write(folder.checkpoint, _to_host(tree), attributes)
 
 
 def load_snapshot(folder: RunFolder, task: Task, options: Options) -> Position:
@@ -105,6 +117,9 @@ def load_snapshot(folder: RunFolder, task: Task, options: Options) -> Position:
         )
     _check_data(path, attributes.get("data", ""), task.data_note.fingerprint)
     try:
+        if (task.best is None) != (state["best"] is None):
+            has = "no best weights" if state["best"] is None else "best weights"
+            raise ValueError(f"it is of a task that keeps {has}, unlike this one")
         load_arrays(task.model, tree)
         task.optimizer.load_state_dict(_unpack_optimizer(tree["optimizer"]))
         for name, rng in task.rngs.items():
@@ -130,7 +145,8 @@ def load_weights(path: str | os.PathLike[str], task: Task, options: Options | No
 
     Raises:
         CheckpointError: the file is damaged, or of another model: every wrong name is listed.
-        OptionError: options that evaluation depends on differ; all of them are listed.
+        OptionError: options that evaluation depends on differ, all of them are listed; or what ids
+            stand for does.
     """
     tree, attributes = read(path)
     try:
@@ -143,18 +159,25 @@ def load_weights(path: str | os.PathLike[str], task: Task, options: Options | No
             f"--eval: the model of {os.fspath(path)} would not be the one that was trained: "
             f"{'; '.join(faults)}; give the values of its training"
         )
+    trained = attributes.get("vocabulary") or task.vocabulary  # a file need not say
+    if options is not None and trained != task.vocabulary:
+        raise OptionError(
+            f"--eval: a vocabulary with the fingerprint {task.vocabulary or '(none)'} came, "
+            f"expected {trained}, as {os.fspath(path)} was trained on: the ids of --data stand for "
+            "other tokens; name the folder with the text of its training"
+        )
     return int(attributes.get("step", 0))
 
 
-def _save_best(path: Path, best: BestWeights, model: Module, options: Options) -> None:
-    parameters, buffers = split_arrays(model, best.state)
+def _save_best(path: Path, best: BestWeights, task: Task, options: Options) -> None:
+    parameters, buffers = split_arrays(task.model, best.state)
     tree = {
         "params": parameters,
         "optimizer": _pack_optimizer(best.optimizer),
         "state": {"buffers": buffers},
     }
-    attributes = {"options": options.as_dict(), "step": best.step, "metric": best.metric}
-    write(path, tree, attributes)
+    attributes = {"options": options.as_dict(), "vocabulary": task.vocabulary}
+    write(path, tree, {**attributes, "step": best.step, "metric": best.metric})
 
 
 def _load_best(folder: RunFolder, best: Best, named: Mapping[str, Any]) -> None:
@@ -180,10 +203,14 @@ def _find_best(folder: RunFolder, step: int, metric: float) -> tuple[BestWeights
         except CheckpointError:
             came.append(f"{path.name} {'cannot be read' if path.exists() else 'is not there'}")
             continue
-        if (attributes.get("step"), attributes.get("metric")) == (step, metric):
-            state = {**tree["params"], **tree["state"].get("buffers", {})}
+        if (attributes.get("step"), attributes.get("metric")) != (step, metric):
+            came.append(f"{path.name} is of step {attributes.get('step')}")
+            continue
+        try:
+            state = {**tree["params"], **tree["state"]["buffers"]}
             return BestWeights(step, metric, state, _unpack_optimizer(tree["optimizer"])), path
-        came.append(f"{path.name} is of step {attributes.get('step')}")
+        except KeyError as error:
+            came.append(f"{path.name} has no {error}")
     raise CheckpointError(
         f"{folder.checkpoint}: {' and '.join(came)}, expected the best weights of step {step} in "
         "one of them; put that best.h5 back, or train anew with --overwrite"

@@ -16,6 +16,13 @@ from nnseq.data.fingerprint import PIECE, PIECES, fingerprint
 LARGE = np.random.default_rng(3).integers(0, 256, (3 * PIECES * PIECE // 7, 7), np.uint8)
 
 
+def mapped(folder: Path, x: np.ndarray) -> np.ndarray:
+    """The array as a reader of large files has it; each call writes another file."""
+    path = folder / f"{len(list(folder.iterdir()))}.npy"
+    np.save(path, x)
+    return np.lib.format.open_memmap(path, mode="r")
+
+
 class Read(NamedTuple):
     x: Any
     files: tuple[str, ...] = ()
@@ -58,27 +65,35 @@ def test_every_entry_of_a_small_array_counts(at: int, change: int) -> None:
     assert fingerprint(x) != fingerprint(y)
 
 
-def test_the_first_and_last_entries_of_a_large_array_count_and_so_does_its_order() -> None:
+@given(st.integers(0, LARGE.size - 1), st.integers(1, 255))
+def test_every_entry_of_a_large_array_in_memory_counts(at: int, change: int) -> None:
+    changed = LARGE.copy()
+    changed.flat[at] ^= np.uint8(change)
+    assert fingerprint(changed) != fingerprint(LARGE)
+
+
+def test_the_first_and_last_entries_of_a_mapped_array_count_and_so_does_its_order(
+    tmp_path: Path,
+) -> None:
     assert LARGE.nbytes > 2 * PIECES * PIECE
-    found = {fingerprint(LARGE), fingerprint(LARGE[::-1]), fingerprint(np.roll(LARGE, 1))}
-    for at in (0, -1):
-        changed = LARGE.copy()
-        changed[at, at] ^= 1
-        found.add(fingerprint(changed))
-    assert len(found) == 5
+    first, last = LARGE.copy(), LARGE.copy()
+    first[0, 0] ^= 1
+    last[-1, -1] ^= 1
+    arrays = (LARGE, LARGE[::-1], np.roll(LARGE, 1), first, last)
+    assert len({fingerprint(mapped(tmp_path, x)) for x in arrays}) == 5
 
 
-def test_any_thirtieth_of_a_large_array_cannot_be_replaced_unnoticed() -> None:
-    rows = len(LARGE) // 30
-    for start in range(0, len(LARGE) - rows, 1000):
+def test_any_thirtieth_of_a_mapped_array_cannot_be_replaced_unnoticed(tmp_path: Path) -> None:
+    rows, expected = len(LARGE) // 30, fingerprint(mapped(tmp_path, LARGE))
+    for start in range(0, len(LARGE) - rows, 5000):
         changed = LARGE.copy()
         changed[start : start + rows] ^= 1
-        assert fingerprint(changed) != fingerprint(LARGE)
+        assert fingerprint(mapped(tmp_path, changed)) != expected
 
 
-def test_a_mapped_or_sliced_array_has_the_fingerprint_of_a_copy(tmp_path: Path) -> None:
-    np.save(tmp_path / "x.npy", LARGE)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert fingerprint(mapped) == fingerprint(LARGE)
+def test_a_copied_file_or_slice_has_the_same_fingerprint(tmp_path: Path) -> None:
+    assert fingerprint(mapped(tmp_path, LARGE)) == fingerprint(mapped(tmp_path, LARGE))
     part = LARGE[::2, 1:4]
     assert fingerprint(part) == fingerprint(part.copy())
+    small = LARGE[:9]
+    assert fingerprint(mapped(tmp_path, small)) == fingerprint(small)

@@ -121,9 +121,17 @@ def lengths(variable: Variable, T: int, B: int = 2, N: int = 200_000) -> np.ndar
     return np.array([len(b.x) for b in epoch_of(streams)][:-1])
 
 
-@pytest.mark.parametrize(("p", "length"), [(1, 50), (0, 25)])
-def test_windows_without_spread_are_t_or_half_of_it(p: float, length: int) -> None:
-    assert set(lengths(Variable(p, 0), 50)) == {length}
+@pytest.mark.parametrize(("p", "T", "length"), [(1, 50, 50), (0, 50, 25), (0, 19, 9)])
+def test_windows_without_spread_are_t_or_half_of_it_rounded_down(
+    p: float, T: int, length: int
+) -> None:
+    assert set(lengths(Variable(p, 0), T)) == {length}
+
+
+def test_a_length_is_rounded_down() -> None:
+    found, rng = lengths(Variable(1, 5, 1, 99), 50), np.random.default_rng(4)
+    drawn = [(rng.random(), rng.normal(50, 5))[1] for _ in found]
+    assert found.tolist() == np.floor(drawn).tolist()
 
 
 def test_lengths_are_normal_around_t_and_at_times_around_half_of_it() -> None:
@@ -132,7 +140,7 @@ def test_lengths_are_normal_around_t_and_at_times_around_half_of_it() -> None:
     assert len(found) > 1500
     assert abs(len(short) / len(found) - 0.25) < 5 * np.sqrt(0.25 * 0.75 / len(found))
     for part, mean in ((found[found > 38], 50), (short, 25)):
-        assert abs(part.mean() - mean) < 5 * 5 / np.sqrt(len(part)) + 0.15  # the cut tails
+        assert abs(part.mean() + 0.5 - mean) < 5 * 5 / np.sqrt(len(part)) + 0.15  # the cut tails
         assert abs(part.std() - 5) < 0.5
 
 
@@ -140,9 +148,9 @@ def test_lengths_beyond_the_bounds_are_the_bounds() -> None:
     found = lengths(Variable(1, 30, 12), 50)
     assert found.min() == 12
     assert found.max() == 60  # T + 10
-    # P(round(a) <= 12) = P(a < 12.5) and P(a > 59.5), by the normal distribution function
-    assert abs((found == 12).mean() - 0.1056) < 0.02
-    assert abs((found == 60).mean() - 0.3757) < 0.03
+    # P(⌊a⌋ <= 12) = P(a < 13) and P(a >= 60), by the normal distribution function
+    assert abs((found == 12).mean() - 0.1087) < 0.02
+    assert abs((found == 60).mean() - 0.3694) < 0.03
 
 
 def test_states_are_reset_at_one_window_in_so_many() -> None:

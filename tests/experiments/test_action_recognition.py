@@ -22,8 +22,8 @@ SPACE = script("action_recognition")
 PRESETS: dict[str, dict[str, Any]] = SPACE["PRESETS"]
 main = SPACE["main"]
 
-SMALL: list[object] = ["--kernels", "reference", "--threads", 1, "--seq_len", 6]
-SMALL += ["--batch_size", 4, "--valid_share", 0.3, "--valid_crops", 2, "--test_crops", 2]
+EVAL: list[object] = ["--kernels", "reference", "--threads", 1, "--seq_len", 6, "--test_crops", 2]
+SMALL: list[object] = [*EVAL, "--batch_size", 4, "--valid_share", 0.3, "--valid_crops", 2]
 SIZES: dict[str, list[object]] = {
     PLAIN: ["--hidden_size", 6, "--num_layers", 2],
     RESIDUAL: ["--hidden_size", 6, "--num_blocks", 1],
@@ -148,10 +148,14 @@ def test_a_network_learns_the_made_up_actions_of_persons_that_it_has_not_seen(
 def test_evaluation_of_the_best_weights_gives_the_same_test_set(
     folder: Path, tmp_path: Path
 ) -> None:
-    argv = ["--data", folder, *SMALL, *SIZES[PLAIN], "--random_len"]
-    trained = run_main(main, tmp_path / "run", *argv, "--max_steps", 7, "--lr", 0.01)
-    assert checkpoint.read(tmp_path / "run" / "best.h5")[1]["step"] < 7
+    argv = ["--data", folder, *SIZES[PLAIN], "--random_len", *EVAL]
+    trained = run_main(main, tmp_path / "run", *argv, *SMALL, "--max_steps", 7, "--lr", 0.01)
+    file = tmp_path / "run" / "best.h5"
+    assert checkpoint.read(file)[1]["step"] < 7
     checks.evaluation(main, tmp_path / "run", argv, trained["metrics"])
+    of_batch = ["--eval", "--load_weight", file, "--bn_eval", "batch"]
+    metrics = run_main(main, tmp_path / "batch", *argv, *of_batch)["metrics"]
+    assert metrics["test_loss"] != trained["metrics"]["test_loss"]
 
 
 RESUMED: dict[str, list[object]] = {
@@ -181,6 +185,7 @@ CHANGES: dict[str, list[list[object]]] = {
         ["--benchmark", "cross_view"], ["--seq_len", 7], ["--random_len"], ["--rotate"],
         ["--geometric"], ["--test_crops", 3], ["--batch_size", 5], ["--hidden_size", 7],
         ["--num_layers", 1], ["--p_drop", 0.1], ["--bn", "before"], ["--act", "tanh"],
+        ["--bn_eval", "batch"],
         ["--MAG", 2], ["--U_bound", 1.2], ["--no_init_last_u"], ["--small_norm_init"],
         ["--lr", 0.01], ["--u_lr", 0.1], ["--optimizer", "rmsprop"], ["--weight_decay", 0.5],
         ["--clip_norm", 1e-9], ["--clip_value", 1e-9], ["--anneal", 4], ["--valid_share", 0.5],

@@ -19,6 +19,7 @@ from tests.language_runs import SIZES, SMALL, run_main, script, write_texts
 SPACE = script("char_ptb")
 PRESETS: dict[str, dict[str, Any]] = SPACE["PRESETS"]
 main = SPACE["main"]
+OF_EVAL = [x for x in SMALL if x not in ("--batch_size", 3)]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,8 @@ def test_help_lists_every_preset_with_what_is_published_of_it(
         "zoneout_srnn", "weight_noise", "norm_stabilizer", "igate_dropout",
     ]  # fmt: skip
     assert "test bpc 1.27" in listed["zoneout_lstm"]
+    for name, what in (("plain6", "6 layers, T = 50"), ("residual", "11 layers, T = 150")):
+        assert f"{what}; of a network without tying and head)" in listed[f"indrnn_{name}"]
     assert listed["lstm"].strip() == "lstm"
 
 
@@ -70,6 +73,8 @@ def test_the_zoneout_family_has_the_recipe_of_its_script() -> None:
     recipe |= {"bn": "before", "batching": "streams", "reset_every": 10, "clip_value": 10.0}
     recipe |= {"weight_decay": 1e-4, "bn_decay": False, "lr_factor": 0.2, "min_lr": 1e-6}
     checks.recipe(options, recipe)
+    options = LanguageOptions(**PRESETS["indrnn_residual"])
+    checks.recipe(options, {"hidden_size": 2000, "num_blocks": 5, "seq_len": 150})
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -114,11 +119,26 @@ def test_smoke_is_a_whole_run_on_files_that_say_that_they_are_made_up(
 def test_evaluation_of_the_best_weights_gives_the_same_test_set(
     folder: Path, tmp_path: Path
 ) -> None:
-    argv = ["--data", folder, "--preset", "indrnn_plain6", *SMALL, *SIZES["indrnn_plain"]]
-    more = ["--max_steps", 7, "--eval_every", 3, "--lr", 0.01]
+    argv = ["--data", folder, "--preset", "indrnn_plain6", *OF_EVAL, *SIZES["indrnn_plain"]]
+    more = ["--batch_size", 3, "--max_steps", 7, "--eval_every", 3, "--lr", 0.01]
     trained = run_main(main, tmp_path / "run", *argv, *more)
     assert checkpoint.read(tmp_path / "run" / "best.h5")[1]["step"] == 6
     checks.evaluation(main, tmp_path / "run", argv, trained["metrics"])
+
+
+def test_dynamic_evaluation_needs_what_it_reads_of_training(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--data", folder, "--preset", "indrnn_plain6", *OF_EVAL, *SIZES["indrnn_plain"]]
+    argv += ["--dynamic_eval", "--dynamic_lr", 1e-3]
+    steps = ["--batch_size", 4, "--clip_value", 1e-4, "--U_bound", 0.5]
+    trained = run_main(main, tmp_path / "run", *argv, *steps, "--max_steps", 3)["metrics"]
+    file = ["--eval", "--load_weight", tmp_path / "run" / "checkpoint.h5"]
+    again = run_main(main, tmp_path / "again", *argv, *steps, *file)["metrics"]
+    assert again == trained
+    said = "--batch_size is 128, it was trained with 4; --clip_value is 10.0, it was trained with "
+    error = checks.refusal(main, [*argv, *file, "--out", tmp_path / "eval"], 2, said, capsys)
+    assert "--U_bound is 0.99, it was trained with 0.5" in error
 
 
 RESUMED: dict[str, list[object]] = {

@@ -100,6 +100,41 @@ def test_recurrent_batch_norm_has_the_numbers_of_the_zoneout_program() -> None:
     assert direction.b.data.tolist() == [0.0] * 3 + [1.0] * 3 + [0.0] * 6
 
 
+def test_initial_gamma_is_that_of_every_batch_norm() -> None:
+    options = SPACE["PixelOptions"](model="lstm_rbn", hidden_size=3, initial_gamma=0.3)
+    (layer,) = SPACE["build_classifier"](options, np.random.default_rng(0)).body.rnn.directions
+    for gamma in (layer.gamma_x, layer.gamma_h, layer.gamma_c):
+        assert (gamma.data == np.float32(0.3)).all()
+
+
+@pytest.mark.parametrize("model", ["lstm", "lstm_rbn"])
+def test_the_identity_is_the_block_of_the_candidate_alone(model: str) -> None:
+    found = {}
+    for init in ("orthogonal", "identity"):
+        options = SPACE["PixelOptions"](model=model, hidden_size=3, init=init, dtype="float64")
+        network = SPACE["build_classifier"](options, np.random.default_rng(0))
+        found[init] = network.body.rnn.directions[0].W_hh.data
+        for gate in np.split(found[init], 4, axis=1):
+            np.testing.assert_allclose(gate.T @ gate, np.eye(3), atol=1e-14)
+    i, f, g, o = np.split(found["identity"], 4, axis=1)
+    assert (g == np.eye(3)).all()
+    others = np.split(found["orthogonal"], 4, axis=1)
+    assert all((a == b).all() for a, b in zip((i, f, o), (*others[:2], others[3]), strict=True))
+
+
+def test_summarize_starts_each_digit_at_the_mean_of_its_pixels_beside_the_learned_h_0() -> None:
+    options = SPACE["PixelOptions"](model="lstm_rbn", hidden_size=3, summarize=True, zoneout_h=1.0)
+    assert options.initial_noise == 0
+    body = SPACE["build_classifier"](options, np.random.default_rng(0)).body.eval()
+    body.rnn.directions[0].h0.data[...] = [0.5, -1.0, 2.0]
+    x = np.random.default_rng(1).random((784, 2, 1)).astype(np.float32)
+    h, _ = body(x, only_last=True)  # which is h_0: zoneout keeps it
+    expected = x[:, :, 0].mean(axis=0)[:, None] + [0.5, -1.0, 2.0]
+    np.testing.assert_allclose(h.data, expected, rtol=1e-5)
+    h.sum().backward()
+    np.testing.assert_allclose(body.rnn.directions[0].h0.grad, [2.0, 2.0, 2.0])
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_first_steps_of_every_preset(folder: Path, tmp_path: Path, preset: str) -> None:
     def build(**options: Any) -> Any:
@@ -143,9 +178,14 @@ def test_help_lists_every_preset_with_what_is_published_of_it(
     assert [words[0] for words in listed] == list(PRESETS)
     assert {words[0]: words[2 if k == 0 else 1] for k, words in enumerate(listed)} == {
         "indrnn_plain6": "0.990", "indrnn_plain12": "0.9937", "indrnn_residual": "0.9939",
-        "indrnn_dense": "0.9948", "lstm": "0.902,", "zoneout_lstm": "0.931:",
-        "zoneout_lstm_rbn": "0.959:",
+        "indrnn_dense": "0.9948", "lstm": "0.902", "zoneout_lstm": "0.931",
+        "zoneout_lstm_rbn": "0.959",
     }  # fmt: skip
+    text = {words[0]: " ".join(words) for words in listed}
+    assert "--permute 0.972 (0.9716, --patience 200)" in text["indrnn_dense"]
+    assert len(set(np.random.RandomState(1).randint(0, 784, 784))) == 501  # their order
+    for name in ("lstm", "zoneout_lstm", "zoneout_lstm_rbn"):
+        assert "of 501 of the 784 pixels" in text[name]
 
 
 # ---- continuing, and every option --------------------------------------------------------------
@@ -176,6 +216,10 @@ CHANGES: list[tuple[str, list[object]]] = [
     (PLAIN, ["--valid_share", 0.5]),
     ("lstm", ["--zoneout_h", 0.3]),
     ("lstm", ["--zoneout_c", 0.3]),
+    ("lstm", ["--p_drop_igate", 0.3]),
+    ("lstm", ["--init", "identity"]),
+    ("lstm_rbn", ["--init", "identity"]),
+    ("lstm_rbn", ["--initial_gamma", 0.3]),
     ("lstm", ["--hidden_size", 4]),
 ]
 BASE: list[object] = [*SMALL, "--max_steps", 2, "--weight_decay", 0.5]
@@ -205,24 +249,33 @@ def test_an_option_changes_the_result(
     assert checks.outcome(main, tmp_path, *argv, *change) != unchanged(model)
 
 
-def test_noise_on_h_0_changes_the_result_where_h_0_is_seen(folder: Path, tmp_path: Path) -> None:
-    argv = ["--data", folder, *BASE, *NOISY, "--initial_noise"]
-    found = [checks.outcome(main, tmp_path / str(std), *argv, std) for std in (0.1, 0.2)]
+AT_H_0: list[list[object]] = [["--initial_noise", 0.2], ["--summarize"]]
+
+
+@pytest.mark.parametrize("change", AT_H_0, ids=lambda x: str(x[0]))
+def test_what_is_added_to_h_0_changes_the_result_where_h_0_is_seen(
+    folder: Path, tmp_path: Path, change: list[object]
+) -> None:
+    argv = ["--data", folder, *BASE, *NOISY]
+    found = [
+        checks.outcome(main, tmp_path / str(k), *argv, *x)
+        for k, x in enumerate((["--initial_noise", 0.1], change))
+    ]
     assert found[0] != found[1]
 
 
-def test_without_noise_pixels_that_never_change_break_recurrent_batch_norm(
+def test_pixels_that_never_change_break_recurrent_batch_norm_without_a_remedy(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first row of every digit is black: no variance, and 1/√eps at every step of backward."""
     argv = ["--data", folder, *SMALL, "--model", "lstm_rbn", *SIZES["lstm_rbn"], "--max_steps", 1]
-    argv += ["--initial_noise", 0, "--out", tmp_path]
     said = "the first array that is not finite is the gradient"
-    checks.refusal(main, argv, 1, said, capsys)
+    checks.refusal(main, [*argv, "--initial_noise", 0, "--out", tmp_path / "no"], 1, said, capsys)
+    assert run_main(main, tmp_path / "yes", *argv, "--summarize")["steps"] == 1
 
 
 def test_no_option_was_forgotten() -> None:
-    tried = [*(change for _, change in CHANGES), ["--initial_noise"]]  # which has a test of its own
+    tried = [*(change for _, change in CHANGES), *AT_H_0]
     assert not checks.untried(SPACE["PixelOptions"], ClassificationOptions, tried)
 
 
@@ -232,6 +285,16 @@ def test_no_option_was_forgotten() -> None:
         (["--zoneout_h", "0.1"], 2, "--zoneout_h came with --model indrnn_plain"),
         (["--model", "lstm", "--initial_noise", "0.1"], 2, "choose another model: lstm_rbn"),
         (["--preset", "lstm", "--p_drop", "0.1"], 2, "--preset lstm came with --model lstm"),
+        (["--p_drop_igate", "0.1", "--model", "lstm_rbn"], 2, "choose another model: lstm\n"),
+        (["--init", "identity"], 2, "choose another model: lstm, lstm_rbn"),
+        (["--model", "lstm", "--initial_gamma", "0.2"], 2, "choose another model: lstm_rbn"),
+        (["--model", "lstm", "--summarize"], 2, "choose another model: lstm_rbn"),
+        (
+            ["--preset", "zoneout_lstm_rbn", "--summarize", "--initial_noise", "0.1"],
+            2,
+            "--summarize came with --initial_noise 0.1, another remedy",
+        ),
+        (["--model", "lstm", "--bn_eval", "batch"], 2, "which has no bn_eval"),
         (["--seq_len", "100"], 2, "--seq_len"),
         (["--eval"], 2, "--eval came without --load_weight"),
         ([], 2, "`python -m nnseq.data fetch mnist`"),

@@ -9,9 +9,10 @@ import pytest
 
 from nnseq import checkpoint
 from nnseq.data.mnist import mnist
+from nnseq.indrnn_networks import PLAIN
 from tests import experiment_checks as checks
 from tests.language_runs import run_main, script
-from tests.pixel_runs import RUN, write_few_digits
+from tests.pixel_runs import EVAL, RUN, SIZES, write_few_digits
 
 SPACE = script("pixel_mnist")
 main = SPACE["main"]
@@ -38,6 +39,7 @@ def test_a_permuted_network_is_evaluated_with_its_own_order_whatever_the_seed(
     assert sorted(order.tolist()) == list(range(784))
     assert (order != np.arange(784)).mean() > 0.9
     assert attributes["step"] <= 4
+    argv = ["--data", folder, *EVAL, *SIZES[PLAIN], "--permute"]
     checks.evaluation(main, tmp_path / "run", argv, trained)
 
 
@@ -60,8 +62,8 @@ def test_weights_of_another_order_are_refused_with_the_cure(
     run = tmp_path / "run"
     run_main(main, run, *argv, trained, "--max_steps", 1)
     file = run / "checkpoint.h5"
-    for more in (["--eval"], ["--max_steps", 1]):
-        flags = [*argv, shown, "--load_weight", file, "--out", tmp_path / "eval", *more]
+    for more in ([*EVAL, *SIZES[PLAIN], "--eval"], [*RUN, "--max_steps", 1]):
+        flags = ["--data", folder, shown, "--load_weight", file, "--out", tmp_path / "eval", *more]
         error = checks.refusal(main, flags, 1, f"{file}: holds another model: ", capsys)
         assert error.endswith(said)
     more = ["--resume", "--max_steps", 2, "--out", run]
@@ -71,10 +73,10 @@ def test_weights_of_another_order_are_refused_with_the_cure(
 def test_weights_of_another_size_are_told_apart_from_another_order(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ["--data", folder, *RUN, "--permute"]
-    run_main(main, tmp_path / "run", *argv, "--max_steps", 1)
-    file = ["--eval", "--load_weight", tmp_path / "run" / "checkpoint.h5", "--hidden_size", 4]
-    argv += [*file, "--out", tmp_path / "eval"]
+    argv = ["--data", folder, "--permute"]
+    run_main(main, tmp_path / "run", *argv, *RUN, "--max_steps", 1)
+    file = ["--eval", "--load_weight", tmp_path / "run" / "checkpoint.h5"]
+    argv += [*EVAL, "--hidden_size", 4, "--num_layers", 1, *file, "--out", tmp_path / "eval"]
     checks.refusal(main, argv, 1, "misshapen: classifier.body", capsys)
 
 

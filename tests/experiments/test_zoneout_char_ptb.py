@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from nnseq import plots, sweep
-from nnseq.language import task
 from tests.child import ROOT
+from tests.language_runs import write_texts
 
 SPACE = runpy.run_path(str(ROOT / "experiments" / "zoneout_char_ptb.py"))
 TINY = ["--smoke", "--threads", "1", "--methods", "lstm,zoneout_lstm", "--hidden_size", "4"]
@@ -21,7 +21,7 @@ TINY = ["--smoke", "--threads", "1", "--methods", "lstm,zoneout_lstm", "--hidden
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time of a tiny run, and is tested elsewhere."""
-    for module in (plots, sweep, task):
+    for module in (plots, sweep):
         monkeypatch.setattr(module, "draw", lambda *_: None)
 
 
@@ -72,6 +72,25 @@ def test_a_continued_command_ends_like_an_uninterrupted_one(tmp_path: Path) -> N
     whole = run(tmp_path / "whole")
     run(tmp_path / "parts", "--max_steps", "3")
     assert run(tmp_path / "parts", "--resume") == whole
+
+
+def test_one_table_is_of_one_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, out = tmp_path / "first", tmp_path / "second", tmp_path / "out"
+    for folder in (first, second):
+        folder.mkdir()
+        write_texts(folder)
+    train = second / "ptb.char.train.txt"
+    lines = train.read_text().split("\n ")[:-1]
+    train.write_text("\n ".join([*lines[::-1], ""]))
+    run(out, "--data", str(first), "--seeds", "0")
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["data"].startswith("ptb.char.train.txt")
+    capsys.readouterr()
+    run(out, "--data", str(second), "--seeds", "0,1", "--resume", code=2)
+    expected = f"expected {summary['data_fingerprint']}, as {out / 'lstm_seed0'} was trained on"
+    assert expected in capsys.readouterr().err
+    assert not (out / "lstm_seed1").exists()
+    run(out, "--data", str(first), "--seeds", "0,1", "--resume")
 
 
 @pytest.mark.parametrize(

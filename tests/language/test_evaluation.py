@@ -110,6 +110,14 @@ def test_an_evaluation_draws_no_masks_and_leaves_the_carried_state(folder: Path)
     task.close()
 
 
+def test_the_model_trains_on_after_an_evaluation_that_failed(folder: Path) -> None:
+    task = build(folder)
+    task.evaluation.windows = lambda ids, B: iter([None])
+    with pytest.raises(AttributeError):
+        task.evaluate()
+    assert all(module.is_training for _, module in task.model.named_modules())
+
+
 def test_dynamic_evaluation_is_reported_beside_the_static_one(folder: Path) -> None:
     task = build(folder, WORDS, batching="streams", lr=0.01, dynamic_eval=True, dynamic_lr=5e-3)
     steps(task, 20)

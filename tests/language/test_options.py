@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from nnseq.indrnn_networks import INDRNN
-from nnseq.language.network_options import RECURRENT
+from nnseq.language.network_options import RECURRENT, NetworkOptions
 from nnseq.language.options import LanguageOptions, parse_language
 from nnseq.options import OptionError, differences, short_name
 
@@ -49,14 +49,6 @@ ALONE = {
     "variable_len": True,
     "reset_every": 3,
     "random_start": 2,
-    "tied": True,
-    "p_embedding": 0.5,
-    "p_drop": 0.5,
-    "zoneout_masks": "static",
-    "ogate_zoneout": True,
-    "norm_divisor": "states",
-    "norm_of": "c",
-    "init_width": 0.1,
     "momentum": 0.9,
     "lr_factor": 0.5,
     "min_lr": 1e-5,
@@ -65,13 +57,12 @@ ALONE = {
 ELSEWHERE = {
     "augment": {"batching": "streams", "augment": True},
     "learn_states": {"batching": "streams", "learn_states": True},
-    "MAG": {"model": "indrnn_plain", "U_bound": 0.99, "MAG": 2.0},
     "bn_decay": {"model": "indrnn_plain", "weight_decay": 0.0, "bn_decay": True},
     "lr_decay": {"patience": 3, "lr_decay": 2.0},
 }
 
 
-@pytest.mark.parametrize("name", LanguageOptions.needs)
+@pytest.mark.parametrize("name", sorted(LanguageOptions.needs.keys() - NetworkOptions.needs.keys()))
 def test_an_option_that_would_change_nothing_is_refused(name: str) -> None:
     values = ELSEWHERE.get(name) or {name: ALONE[name]}
     with pytest.raises(OptionError) as refused:
@@ -87,17 +78,10 @@ def test_every_condition_is_of_use() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"model": "indrnn_dense", "embed_size": 0}, "--embed_size 0 came with --model indrnn_"),
         ({"model": "indrnn_plain", "batch_size": 1}, "--batch_size 1 came with --model indrnn_"),
-        ({"tied": True, "embed_size": 5}, "--embed_size 5 and --hidden_size 1000"),
         ({"patience": 2, "min_lr": 1.0}, "--min_lr 1 came with --lr 0.002"),
-        ({"zoneout_h": 0.5, "zoneout_masks": "shared"}, "but not both --zoneout_h and --zoneout_c"),
-        ({"model": "gru", "norm_coef": 1.0, "norm_of": "c"}, "--model gru, which has no c"),
-        ({"model": "gru", "zoneout_c": 0.5}, "--model gru, which has no zoneout_c"),
-        ({"model": "srnn", "p_drop_igate": 0.5}, "which has no p_drop_igate"),
-        ({"model": "indrnn_dense", "hidden_size": 5}, "which has no hidden_size"),
-        ({"block_config": "8,0", "model": "indrnn_dense"}, "--block_config: '8,0' came"),
-        ({"p_head": 1.0}, "--p_head: 1.0 came"),
+        ({"sample": 9, "max_steps": 0}, "--sample came with --max_steps 0, after which nothing is"),
+        ({"dynamic_eval": True, "max_steps": 0}, "--dynamic_eval came with --max_steps 0, after"),
         (
             {"zoneout_c": 0.1, "zoneout_masks": "static", "seq_len": 9, "dynamic_eval": True},
             "--dynamic_len 20 came with --zoneout_masks static of --seq_len 9",
@@ -125,3 +109,9 @@ def test_smoke_makes_every_model_small_and_explicit_flags_win(model: str) -> Non
     assert (smoke.growth_rate or 0) <= 4
     assert smoke.embed_size <= 24
     assert parsed("--smoke", "--temperature", "0.5").temperature == 0.5, "it makes a sample"
+    assert parsed("--smoke", "--max_steps", "0").sample == 0
+
+
+def test_without_a_step_a_resumed_run_and_an_evaluation_still_sample() -> None:
+    for more in ({"resume": True}, {"eval": True, "load_weight": "x.h5"}):
+        assert LanguageOptions(max_steps=0, sample=9, dynamic_eval=True, **more).sample == 9

@@ -16,11 +16,12 @@ from nnseq.backend import use_kernels
 from nnseq.data.corpus import EOS
 from nnseq.data.files import DataError
 from nnseq.language.options import LanguageOptions
-from nnseq.language.task import LanguageTask
+from nnseq.language.task import LanguageTask, Text
 from nnseq.options import OptionError
+from nnseq.plots import Panel
 from nnseq.task import DataNote
 from nnseq.tensor import Tensor
-from tests.language.tasks import CHARACTERS, MODELS, SMALL, build, log_p, steps
+from tests.language.tasks import CHARACTERS, MODELS, SMALL, WORDS, build, log_p, steps
 from tests.language_runs import write_texts
 
 
@@ -182,6 +183,44 @@ def test_batches_come_from_a_thread_that_close_ends(folder: Path) -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "the state is begun anew in every chunk, in evaluation too"),
+        (
+            {"dynamic_eval": True},
+            "the state is begun anew in every chunk, in evaluation too, but carried through the "
+            "whole text in dynamic evaluation",
+        ),
+        (
+            {"dynamic_eval": True, "batching": "streams"},
+            "the state is carried through every stream, in evaluation too",
+        ),
+    ],
+)
+def test_it_says_where_the_state_is_carried(
+    folder: Path, values: dict[str, Any], said: str
+) -> None:
+    (line,) = build(folder, **values).describe()
+    assert line.partition("; ")[2] == said
+
+
+def test_a_sample_is_written_in_utf_8(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nnseq.language.task.text_of", lambda corpus, ids: "naïve €")
+    monkeypatch.setattr("io.text_encoding", lambda encoding, level=2: encoding or "ascii")
+    build(folder, sample=3).leave(tmp_path)
+    assert (tmp_path / "sample.txt").read_bytes() == "naïve €\n".encode()
+
+
+def test_an_evaluation_needs_no_text_as_long_as_a_batch(folder: Path) -> None:
+    task = build(folder, batch_size=10**6, eval=True, load_weight="x.h5")
+    assert task.batches is None
+    assert task.evaluate()["test_bpc"] > 0
+    task.close()
+
+
 # ---- built without text, and refused -------------------------------------------------------------
 
 
@@ -237,3 +276,24 @@ def test_a_loss_is_a_tensor_of_one_number(folder: Path) -> None:
         assert loss.size == 1
         assert loss.item() == pytest.approx(math.log(len(task.corpus.vocabulary)), rel=0.1)
         task.close()
+
+
+# ---- pictures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "name"), [(CHARACTERS, "bpc"), (WORDS, "ppl")])
+def test_the_validations_stand_beside_the_training_loss(
+    folder: Path, text: Text, name: str
+) -> None:
+    loss = Panel("loss", "step", {"training loss": ([1, 2], [4.0, 3.0])})
+    task = build(folder, text, eval_every=2)
+    assert task.panels(loss) == [loss]
+    steps(task, 4)
+    first, beside = task.panels(loss)
+    assert first == loss._replace(is_log=False)
+    nats = [nats for _, nats in task.validations]
+    measured = np.exp(nats) if name == "ppl" else np.array(nats) / math.log(2)
+    ((label, (x, y)),) = beside.curves.items()
+    assert (label, list(x), beside.is_log) == (f"validation {name}", [2, 4], name == "ppl")
+    np.testing.assert_allclose(y, measured, rtol=1e-12)
+    task.close()

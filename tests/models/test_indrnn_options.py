@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from nnseq.models import IndRNNOptions
-from nnseq.nn import Uniform
+from nnseq.models import IndRNNOptions, LanguageModel
+from nnseq.nn import BatchNorm, Uniform
+from tests.models.networks import KINDS
+from tests.models.networks import make as make_body
 
 D, H = 300, 400
 
@@ -61,6 +63,16 @@ def test_learned_states_and_the_clip_inside_the_recurrence_reach_both_kinds_of_i
     assert (part.rnn.h0, part.rnn.step_clip) == (None, 0.0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bn_eval", ["running", "batch"])
+def test_bn_eval_reaches_every_batch_norm_of_a_network(kind, bn_eval):
+    body = make_body(kind, bn="before", bn_eval=bn_eval)
+    model = LanguageModel(7, body, rng=np.random.default_rng(0), embed_size=2, head="indrnn")
+    found = [m.eval_with for _, m in model.named_modules() if isinstance(m, BatchNorm)]
+    assert len(found) > 3
+    assert set(found) == {bn_eval}
+
+
 def test_options_are_equal_however_the_dtype_is_written():
     found = [IndRNNOptions(9, dtype=x) for x in (np.float32, "float32", np.dtype("float32"))]
     assert found[0] == found[1] == found[2] == IndRNNOptions(9) != IndRNNOptions(8)
@@ -110,6 +122,11 @@ def test_the_last_recurrence_alone_has_its_own_range_and_only_when_asked():
         ({"W_init": 0.1}, TypeError, "IndRNNOptions: W_init is 0.1, expected an initializer"),
         ({"init_last_u": 1}, TypeError, "IndRNNOptions: init_last_u is 1"),
         ({"small_norm_init": None}, TypeError, "IndRNNOptions: small_norm_init is None"),
+        ({"bn": "around"}, ValueError, "IndRNNOptions: bn is 'around', expected one of None, 'bef"),
+        ({"bn_steps": 4}, ValueError, "IndRNNOptions: bn_steps is 4, but bn is None; name its"),
+        ({"bn": "after", "bn_steps": 0}, ValueError, "IndRNNOptions: bn_steps is 0, expected at"),
+        ({"bn_eval": "batch"}, ValueError, "IndRNNOptions: bn_eval is 'batch', but bn is None"),
+        ({"bn": "after", "bn_eval": "x"}, ValueError, "IndRNNOptions: bn_eval is 'x', expected"),
         ({"dtype": np.int32}, TypeError, "IndRNNOptions: dtype is int32"),
     ],
 )

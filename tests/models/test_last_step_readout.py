@@ -90,9 +90,11 @@ def test_the_readout_has_the_dtype_of_the_body(kind, dtype):
     assert model(draw(1, T, B, D).astype(dtype)).dtype == dtype
 
 
-@pytest.mark.parametrize("options", [("lstm", {"zoneout_h": 0.5}), ("plain", {"p_drop": 0.5})])
-def test_masks_are_drawn_in_training_alone(options):
-    model, x, rng = readout(options[0], **options[1]), draw(1, T, B, D), np.random.default_rng(0)
+@pytest.mark.parametrize(
+    ("kind", "options"), [("lstm", {"zoneout_h": 0.5}), ("plain", {"p_drop": 0.5})]
+)
+def test_masks_are_drawn_in_training_alone(kind, options):
+    model, x, rng = readout(kind, **options), draw(1, T, B, D), np.random.default_rng(0)
     assert (model(x, rng=rng).data != model(x, rng=rng).data).any()
     with pytest.raises(TypeError, match="rng"):
         model(x)

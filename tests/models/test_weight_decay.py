@@ -22,11 +22,15 @@ def decayed(model, **options):
 
 def indrnn():
     rng = np.random.default_rng(0)
-    body = PlainIndRNNBody(3, 4, 1, IndRNNOptions(5, bn="before"), rng=rng)
+    body = PlainIndRNNBody(3, 4, 1, IndRNNOptions(5, bn="before", learn_h0=True), rng=rng)
     return LanguageModel(7, body, embed_size=3, head="indrnn", rng=rng)
 
 
-def test_indrnn_weights_decay_and_u_biases_and_batch_norm_do_not():
+def test_indrnn_weights_decay_and_u_states_biases_and_batch_norm_do_not():
+    assert {name for name, _ in indrnn().named_parameters() if name.endswith("h0")} == {
+        "body.layers.0.rnn.h0",
+        "head.block.rnn.h0",
+    }
     weights = {"embedding.W", "body.layers.0.rnn.W_ih", "head.block.rnn.W_ih", "decoder.W"}
     gammas = {"body.layers.0.bn.gamma", "head.block.bn.gamma", "head.bn.gamma"}
     assert decayed(indrnn()) == weights

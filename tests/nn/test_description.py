@@ -50,6 +50,20 @@ def test_a_module_is_made_again_from_its_json(kind):
     again.load_state_dict(module.state_dict())  # same names, shapes and dtypes
 
 
+def test_the_bound_that_was_set_is_described():
+    layer = IndRNN(2, 3, rng=rng(), u_bound=0.9)
+    layer.u_bound = 0.5
+    assert build(describe(layer)).u_bound == 0.5
+    assert "u_bound=0.5" in repr(layer)
+
+
+def test_repr_shows_values_that_are_not_the_default():
+    lines = repr(MODULES["values in a value"]()).splitlines()
+    assert "options=IndRNNOptions(seq_len=9, MAG=2.0," in lines[0]
+    assert "W_init=Normal(std=0.5, mean=0.0)" in lines[0]
+    assert repr(Linear(2, 3, rng=rng())).startswith("Linear(input_size=2, output_size=3)  ")
+
+
 def test_the_dtype_that_was_converted_to_is_described():
     module = MODULES["indrnn"]().astype(np.float64)
     assert {x.dtype.name for x in build(describe(module)).parameters()} == {"float64"}
@@ -84,6 +98,28 @@ def with_init(name, **fields):
     return {"class": "Linear", "config": {"W_init": {"value": name, "fields": fields}}}
 
 
+def test_initial_values_are_read_as_they_were_once_written():
+    old = {"initializer": "Normal", "numbers": {"std": 0.5, "mean": 0.0}}
+    linear = {"input_size": 2, "output_size": 3}
+    new = describe(Linear(**linear, rng=rng(), W_init=Normal(0.5)))
+    assert describe(build({"class": "Linear", "config": linear | {"W_init": old}})) == new
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        *({"value": "Constant", "fields": {"value": x}} for x in (10**400, -(10**400))),
+        {"value": "Normal", "fields": {"std": 10**400}},
+        {"value": "KaimingUniform", "fields": {"a": 1e200}},
+        {"value": "Uniform", "fields": {"low": -1.7e308, "high": 1.7e308}},
+    ],
+)
+def test_numbers_that_are_too_large_are_refused(init):
+    config = {"input_size": 2, "output_size": 3, "W_init": init, "dtype": "float64"}
+    with pytest.raises(ValueError, match=r"Linear has a number that is too l|value is -?inf, exp"):
+        build({"class": "Linear", "config": config})
+
+
 @pytest.mark.parametrize(
     ("description", "message"),
     [
@@ -91,6 +127,8 @@ def with_init(name, **fields):
         ({"class": "Linear", "config": {"size": 3}}, "Linear takes no argument size"),
         ({"config": {}}, "expected a class and its config"),
         ([], "expected a class and its config"),
+        ({"class": "Linear", "config": [1]}, "expected a class and its config by name"),
+        (with_init("IndRNNOptions", seq_len=5, MAG=10**400), "MAG is inf, expected a number"),
         (with_init("os"), "Value class 'os': found nowhere"),
         (with_init("Linear"), "Value class 'Linear': found nowhere"),
         (with_init(["Normal"]), r"Value class \['Normal'\]: found nowhere"),

@@ -31,12 +31,8 @@ def test_it_has_its_layers_names():
 @pytest.mark.parametrize(
     "options",
     [
-        {"act": "relu"},
-        {"learn_h0": True},
-        {"bn": "before"},
-        {"bn": "after", "act": "relu"},
-        {"bn": "after", "bn_steps": 3},
-        {"p_drop": 0.4, "act": "identity"},
+        {"bn": "before", "learn_h0": True},
+        {"bn": "after", "bn_steps": 3, "p_drop": 0.4, "act": "identity"},
     ],
 )
 @pytest.mark.parametrize("only_last", [False, True])

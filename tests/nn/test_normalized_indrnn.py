@@ -103,6 +103,16 @@ def test_any_sizes_dtypes_and_layouts(sizes, options, dtype, only_last, data):
         np.testing.assert_allclose(y.data, right.data, atol=1e-5 if dtype == np.float32 else 0)
 
 
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_it_can_be_evaluated_as_it_is_trained_with_the_statistics_of_the_batch(place):
+    running, batch = (make(bn=place, bn_eval=kind) for kind in ("running", "batch"))
+    a = 3 + draw(1, T, B, H)
+    expected = running(a)[0].data  # in training, which moves the running statistics
+    np.testing.assert_array_equal(batch.eval()(a)[0].data, expected)
+    assert not batch.bn.running_mean.any()
+    assert (np.abs(running.eval()(a)[0].data - expected) > 1e-3).any()
+
+
 def test_it_is_rebuilt_from_its_description():
     layer, a = make(bn="after", bn_steps=3, gamma_init=0.5, act="tanh"), draw(1, T, B, H)
     layer(a)
@@ -121,6 +131,10 @@ def test_what_does_not_fit_is_refused():
         make()(draw(0, T, B, H + 1))
     with pytest.raises(ValueError, match="NormalizedIndRNN: bn_steps is 3, but bn is None"):
         make(bn_steps=3)
+    with pytest.raises(ValueError, match="NormalizedIndRNN: bn_eval is batch, but bn is None"):
+        make(bn_eval="batch")
+    with pytest.raises(ValueError, match="eval_with is 'train', expected one of"):
+        make(bn="after", bn_eval="train")
     with pytest.raises(ValueError, match=r"NormalizedIndRNN: only_last .* reversed"):
         make(reverse=True)(draw(0, T, B, H), only_last=True)
     with pytest.raises(ValueError, match="NormalizedIndRNN: x has no step"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nnseq import backend
+from nnseq.machine import command, commit
+from nnseq.plots import Panel
 from nnseq.runs.folder import RunFolder
 from nnseq.runs.report import draw_curve, first_lines, summary
 from nnseq.task import DataNote, Position
@@ -38,6 +41,7 @@ def test_the_summary_has_the_share_of_waiting_only_where_files_are_read(tmp_path
     assert (plain["experiment"], plain["steps"], plain["seconds"]) == ("line", 8, 4.001)
     assert (plain["params"], plain["metrics"]) == (4, {"test_mse": 0.5})
     assert plain["options"] == options.as_dict()
+    assert (plain["commit"], plain["command"]) == (commit(), command())
     of_files = summary("line", options, Described(options), position, {})
     assert of_files.keys() - plain.keys() == {"data", "data_fingerprint", "data_wait"}
     assert (of_files["data"], of_files["data_fingerprint"]) == ("pixels.gz", "0123")
@@ -48,8 +52,13 @@ def test_the_summary_has_the_share_of_waiting_only_where_files_are_read(tmp_path
 def test_the_curve_is_of_the_losses_in_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = []
-    monkeypatch.setattr("nnseq.plots.learning_curve", lambda *x, **named: drawn.append((x, named)))
+    drawn: list[Any] = []
+    monkeypatch.setattr("nnseq.plots.draw", lambda *x: drawn.append(x))
+
+    class Showing(Line):
+        def panels(self, loss: Panel) -> list[Panel]:
+            return [loss, Panel("beside", "step", {})]
+
     options = options_for(tmp_path)
     with RunFolder(options) as folder:
         folder.start()
@@ -57,5 +66,8 @@ def test_the_curve_is_of_the_losses_in_the_folder(
             folder.log({"step": step, "loss": 0.5 * step, "seconds": 0.0})
         folder.sync_metrics()
         draw_curve("line", Line(options), folder)
-    named = {"title": "line", "baseline": ("answering 0", 5.25)}
-    assert drawn == [((folder.curve, [1, 3], [0.5, 1.5]), named)]
+        draw_curve("line", Showing(options), folder)
+    curves = {"training loss": ([1, 3], [0.5, 1.5])}
+    loss = Panel("line", "step", curves, ("answering 0", 5.25))
+    assert drawn[0] == (folder.curve, [loss], 1)
+    assert drawn[1] == (folder.curve, [loss, Panel("beside", "step", {})], 2)

@@ -1,4 +1,4 @@
-"""nnseq.runs.snapshot: what stands in which file, kills between two files, other data."""
+"""nnseq.runs.snapshot: what stands in which file, and kills between two files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ import pytest
 import nnseq
 from nnseq import checkpoint
 from nnseq.checkpoint import previous_path
-from nnseq.data.fingerprint import fingerprint
-from nnseq.options import option
-from nnseq.task import DataNote
-from nnseq.train import run
-from tests.line_task import Line, LineOptions, Scored, one_line, options_for, result, rows, train
+from tests.line_task import Line, Scored, one_line, result, rows, train
 
 GIVEN: dict[str, Any] = {"max_steps": 11, "save_every": "2"}
 
@@ -71,6 +67,22 @@ def test_the_arrays_of_the_best_weights_are_in_best_h5_and_nowhere_else(whole: P
     named = tree["state"]["best"]
     assert (named["step"], named["metric"]) == (attributes["step"], attributes["metric"])
     assert best["optimizer"]["numbers"]["step"] == attributes["step"] == 6
+    assert set(attributes) == {"options", "vocabulary", "step", "metric"}
+
+
+@pytest.mark.parametrize(("first", "second"), [(Line, Scored), (Scored, Line)])
+def test_best_weights_are_kept_in_a_whole_run_or_not_at_all(
+    tmp_path: Path, first: type[Line], second: type[Line], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path, first, max_steps=3) == 0
+    capsys.readouterr()
+    assert train(tmp_path, second, max_steps=5, resume=True) == 1
+    has = "best weights" if first is Scored else "no best weights"
+    assert one_line(capsys) == (
+        f"line: {tmp_path / 'checkpoint.h5'}: does not fit this run: it is of a task that keeps "
+        f"{has}, unlike this one; expected a checkpoint of the same experiment; name another "
+        "--out\n"
+    )
 
 
 def test_best_h5_is_written_when_it_changed_and_otherwise_left(
@@ -200,7 +212,7 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(
     assert_same_run(out, whole)
 
 
-@pytest.mark.parametrize("present", ["neither", "damaged", "of other steps"])
+@pytest.mark.parametrize("present", ["neither", "damaged", "of other steps", "without a part"])
 def test_best_weights_that_are_gone_are_asked_for_and_nothing_is_touched(
     tmp_path: Path, whole: Path, present: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,6 +225,10 @@ def test_best_weights_that_are_gone_are_asked_for_and_nothing_is_touched(
     elif present == "damaged":
         best.write_bytes((tmp_path / "kept.h5").read_bytes()[:1000])
         said = "best.h5 cannot be read and best.prev.h5 is of step 4"
+    elif present == "without a part":
+        tree, attributes = checkpoint.read(tmp_path / "kept.h5")
+        checkpoint.write(best, {"params": tree["params"], "state": tree["state"]}, attributes)
+        said = "best.h5 has no 'optimizer' and best.prev.h5 is of step 4"
     before = {path.name: path.read_bytes() for path in whole.iterdir()}
     capsys.readouterr()
     assert train(whole, Scored, max_steps=13, resume=True) == 1
@@ -247,67 +263,3 @@ def test_best_h5_is_a_file_of_weights_like_any_other(whole: Path, tmp_path: Path
     assert rows(tmp_path / "more")[0]["step"] == 1
     with pytest.raises(checkpoint.CheckpointError, match="holds no description of a model"):
         nnseq.load(file)
-
-
-# ---- data --------------------------------------------------------------------------------------
-
-
-def reading(*numbers: float) -> type[Line]:
-    """A task on data with these numbers."""
-
-    class Reading(Line):
-        data_note = DataNote("numbers.bin", fingerprint(np.array(numbers)))
-
-    return Reading
-
-
-def test_a_run_goes_on_with_the_same_data_only(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert train(tmp_path, reading(1, 2), max_steps=3) == 0
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    capsys.readouterr()
-    for build in (reading(1, 3), Line):
-        assert train(tmp_path, build, max_steps=5, resume=True) == 2
-        came = build.data_note.fingerprint or "(none)"
-        expected = reading(1, 2).data_note.fingerprint
-        assert one_line(capsys) == (
-            f"line: --data: data with the fingerprint {came} came, expected {expected}, as "
-            f"{tmp_path / 'checkpoint.h5'} was trained on; name the folder with the same files, or "
-            "another --out\n"
-        )
-        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert train(tmp_path, reading(1, 2), max_steps=5, resume=True) == 0
-    file = str(tmp_path / "checkpoint.h5")
-    assert train(tmp_path / "eval", reading(4), eval=True, load_weight=file) == 0
-
-
-# ---- looks -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LookOptions(LineOptions):
-    scale: float = option(1.0, "of what is shown", same_eval=True)
-    upside_down: bool = option(False, "what is shown", same_eval=True)
-
-
-def test_evaluation_needs_the_looks_of_training_and_nothing_else_does(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def changed(out: str, **changes: Any) -> int:
-        given = {**vars(options_for(tmp_path / out)), **changes}
-        return run("line", LookOptions(**given), Line)
-
-    assert changed("run", scale=2.0, max_steps=3) == 0
-    file = str(tmp_path / "run" / "checkpoint.h5")
-    capsys.readouterr()
-    assert changed("eval", eval=True, load_weight=file, upside_down=True) == 2
-    assert one_line(capsys) == (
-        f"line: --eval: the model of {file} would not be the one that was trained: --scale is 1.0, "
-        "it was trained with 2.0; --upside_down is True, it was trained with False; give the "
-        "values of its training\n"
-    )
-    assert changed("eval", eval=True, load_weight=file, scale=2.0, noise=0.5, seed=7) == 0
-    assert changed("more", max_steps=1, load_weight=file) == 0
-    nnseq.save(Line(options_for(tmp_path)).model, tmp_path / "saved.h5")
-    assert changed("saved", eval=True, load_weight=str(tmp_path / "saved.h5"), scale=3.0) == 0

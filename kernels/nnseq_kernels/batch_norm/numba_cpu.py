@@ -1,11 +1,11 @@
 """Batch norm on the CPU: every average is one reading of its arrays, by all threads.
 
-With averages ⟨·⟩ over the n rows of a group that count, the equations of
-nnseq/ops/normalization.py are
+With averages ⟨·⟩ over the n rows of a group that count, r = 1 / √(v + ε) and s = r gain,
+(1) and (2) of nnseq/ops/normalization.py are (5), its (3) is (6):
 
-    m = ⟨x⟩,   v = ⟨(x - m)²⟩,   s = γ / √(v + ε),   y = s ∘ (x - m) + β             (1)
-    p = Σ dy / n,   q = Σ dy ∘ (x - m) / n / (v + ε),   over all rows
-    dx = s ∘ (dy - p - q ∘ (x - m)), and s ∘ dy in a row that does not count         (2)
+    m = ⟨x⟩,   v = ⟨(x - m)²⟩,   y = s ∘ (x - m) + bias                              (5)
+    p = Σ dy / n,   q = r² Σ dy ∘ (x - m) / n,   over all rows
+    dx = s ∘ (dy - p - q ∘ (x - m)), and s ∘ dy in a row that does not count         (6)
 
 Threads share the groups or, where there is only one, its rows. Sums go over to double precision
 every BLOCK rows.
@@ -32,10 +32,10 @@ LEAST = 2**15  # entries for each thread: some 20 µs of work
 def forward(
     x: Array, gain: Array, bias: Array, mask: Array | None, *, eps: float
 ) -> tuple[Array, Array, Array]:
-    """(1).
+    """(5).
 
     Args:
-        x: (G, N, D), float32 or float64. gain, bias: (D,) γ and β. eps: ε.
+        x: (G, N, D), float32 or float64. gain, bias: (D,). eps: ε.
         mask: (G, N) bool, True in rows that count; None: all.
 
     Returns:
@@ -55,7 +55,7 @@ def forward(
 def backward(
     x: Array, m: Array, v: Array, gain: Array, mask: Array | None, dy: Array, *, eps: float
 ) -> tuple[Array, Array, Array]:
-    """(2).
+    """(6).
 
     Args:
         x, gain, mask, eps: as in forward. m, v: what it returned.
@@ -67,14 +67,15 @@ def backward(
     x, m, v, gain, dy = plain(x), plain(m), plain(v), plain(gain), plain(dy)
     rows, dy, segments = _rows(x), _rows(dy), _segments(x)
     counts, n = _counted(x, mask)
-    sums = segments.sum(_add_rows, dy, np.ones_like(counts)).astype(x.dtype)
+    every = counts if mask is None else np.ones_like(counts)
+    sums = segments.sum(_add_rows, dy, every)
     products = segments.sum(_add_products, rows, counts, m, dy)
     r = (v + x.dtype.type(eps)) ** -0.5
     p, q = (sums / n).astype(x.dtype), (products * r**2 / n).astype(x.dtype)
     dx = np.empty_like(rows)
     segments.run(_undo, rows, counts, m, dy, p, q, gain * r, dx)
-    dgain = (products * r).astype(x.dtype).sum(axis=0)
-    return dx.reshape(x.shape), dgain, sums.sum(axis=0)
+    dgain, dbias = (a.sum(axis=0).astype(x.dtype) for a in (products * r, sums))
+    return dx.reshape(x.shape), dgain, dbias
 
 
 def _rows(x: Array) -> Array:
@@ -171,7 +172,7 @@ def _add_products(part, g, start, end, x, counts, m, dy):  # type: ignore[no-unt
 
 @loop_jit()
 def _normalise(x, m, s, bias, y, edges, first, last):  # type: ignore[no-untyped-def]
-    """y of (1)."""
+    """y of (5)."""
     for k in range(first, last):
         g = k % len(m)
         for n in range(edges[k], edges[k + 1]):
@@ -181,7 +182,7 @@ def _normalise(x, m, s, bias, y, edges, first, last):  # type: ignore[no-untyped
 
 @loop_jit()
 def _undo(x, counts, m, dy, p, q, s, dx, edges, first, last):  # type: ignore[no-untyped-def]
-    """dx of (2)."""
+    """dx of (6)."""
     for k in range(first, last):
         g = k % len(m)
         for n in range(edges[k], edges[k + 1]):
