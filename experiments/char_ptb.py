@@ -24,10 +24,10 @@ LSTM here.
 
 The IndRNN family is that of Li et al. 2018, arXiv:1803.04831v3, and Li et al. 2019,
 arXiv:1910.06251, with the options of their PyTorch scripts: streams of text in windows of about 50
-characters (150 for the residual network, as published) with the state carried, and set to zero at
-one window in ten; batch norm before the recurrence, for every step since then by itself. Their
-scripts run the dense network on characters and the residual one on words; here the three have the
-embedding and the head of the former.
+characters with the state carried, and set to zero at one window in ten; batch norm before the
+recurrence, for every step since then by itself. The residual network's windows of about 150 are the
+paper's. Their scripts run the dense network on characters and the residual one on words; here the
+three have the embedding and the head of the former.
 """
 
 from __future__ import annotations

@@ -143,8 +143,12 @@ class PixelOptions(ClassificationOptions):
 class SummarizedBody(RecurrentBody):
     """A layer that begins each sequence at its learned h_0 plus the mean of the sequence."""
 
-    def forward(self, x: Any, states: Any = None, **more: Any) -> Any:
-        """As RecurrentBody's, of x (T, B, D)."""
+    def forward(
+        self, x: Any, states: Any = None, *, mask: Any = None, lengths: Any = None, **more: Any
+    ) -> Any:
+        """As RecurrentBody's, of x (T, B, D) whose steps all count."""
+        if mask is not None or lengths is not None:
+            raise ValueError("SummarizedBody: a mask came, but the mean is of every step")
         if states is None:
             (direction,) = self.rnn.directions
             h0, c0 = (

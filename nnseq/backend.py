@@ -148,7 +148,7 @@ def kernels_for(op: str, array: Array, reference: Implementation) -> Implementat
     _check_choice("NNSEQ_KERNELS", _forced)
     device = device_of(array)
     names = PREFERENCE[device] if _forced == "auto" else (_forced,)
-    if device == "cuda" and op in CPU_ONLY:
+    if device == "cuda" and op in CPU_ONLY and _forced in ("auto", *PREFERENCE[device]):
         names = ("reference",)
     for name in names:
         if name == "reference":

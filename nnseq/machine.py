@@ -66,11 +66,14 @@ def commit() -> str | None:
 
 
 def command() -> str:
-    """The command line of this process, for a shell; a script in the checkout as it is there."""
+    """The command line of this process: `python`, a script as it stands in the checkout, its flags.
+
+    Where a program calls an experiment's main, it is that program's own.
+    """
     script = Path(sys.argv[0])
     inside = script.resolve().is_relative_to(CHECKOUT)
     name = str(script.resolve().relative_to(CHECKOUT)) if inside else script.name
-    return shlex.join([name, *sys.argv[1:]])
+    return shlex.join([*["python"] * (script.suffix == ".py"), name, *sys.argv[1:]])
 
 
 def choose_device(name: str) -> str:

@@ -64,8 +64,8 @@ def option(
         same_run: the option belongs to the mathematics, so that `--resume` needs the same value.
         same_eval: evaluation depends on it, as on what a model is shown, and no array of a file
             tells its value, so that `--eval` needs that of training.
-        trains_only: evaluation does not read it, so that `--eval` refuses the flag; or a function
-            that says so of the options, and where it says no, the option is as with same_eval.
+        trains_only: evaluation does not read it, so that `--eval` refuses the flag, and same_eval
+            does not count; or a function that says so of the options.
     """
     limits = {"low": low, "above": above, "high": high}
     metadata = {"help": help, "choices": tuple(choices), "parse": parse, **limits}
@@ -223,10 +223,11 @@ def parse(
             # A folder that only smoke runs use may be used again without asking.
             continues = explicit.get("resume") or explicit.get("eval")
             values |= {"out": f"runs/{experiment}/smoke", "overwrite": not continues}
+    of_eval = explicit if explicit.get("eval") else {}
     try:
-        _refuse_of_training(kind, explicit)
+        _refuse_of_training(kind, of_eval, lambda field: field.metadata["trains_only"] is True)
         options = kind(**(values | explicit))
-        _refuse_of_training(kind, explicit, options)
+        _refuse_of_training(kind, of_eval, lambda field: _is_unread(field, options))
         if options.out is None:
             folder = Path("runs", experiment, short_name(options))
             options = dataclasses.replace(options, out=str(folder))
@@ -267,19 +268,30 @@ def differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
 
 
 def eval_differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
-    """Lists the options without which a model is not what was trained, where they differ."""
-    own = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    return [
-        f"--{f.name} is {own[f.name]}, it was trained with {stored[f.name]}"
-        for f in dataclasses.fields(options)
-        if _is_of_eval(f, options) and f.name in stored and own[f.name] != stored[f.name]
-    ]
+    """Lists the options without which a model is not what was trained, where they differ.
+
+    If none does, one line on standard output tells of those that training and this evaluation read,
+    each with a value of its own: what a run's own evaluation came to has that of training.
+    """
+    faults, others = [], []
+    for field in dataclasses.fields(options):
+        name, own, rules = field.name, getattr(options, field.name), field.metadata
+        if name not in stored or own == stored[name] or _is_unread(field, options):
+            continue
+        said = f"--{name} is {own}, it was trained with {stored[name]}"
+        if rules["same_eval"]:
+            faults.append(said)
+        elif callable(rules["trains_only"]):
+            others.append(said)
+    if others and not faults:
+        print(f"not as in training: {'; '.join(others)}")
+    return faults
 
 
-def _is_of_eval(field: dataclasses.Field[Any], options: Options) -> bool:
-    """Whether `--eval` needs the option's value of training."""
+def _is_unread(field: dataclasses.Field[Any], options: Options) -> bool:
+    """Whether evaluation with these options does not read the field."""
     mark = field.metadata["trains_only"]
-    return field.metadata["same_eval"] or (callable(mark) and not mark(options))
+    return bool(mark(options) if callable(mark) else mark)
 
 
 def _check_value(field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
@@ -324,13 +336,13 @@ def _refuse_together(options: Options, first: str, *others: str) -> None:
 
 
 def _refuse_of_training(
-    kind: type[Options], explicit: Mapping[str, Any], options: Options | None = None
+    kind: type[Options],
+    of_eval: Mapping[str, Any],
+    is_unread: Callable[[dataclasses.Field[Any]], bool],
 ) -> None:
-    """Refuses flags that `--eval` never reads or, of options that are there, not beside them."""
+    """Refuses flags beside `--eval` that it does not read."""
     for field in dataclasses.fields(kind):
-        mark = field.metadata["trains_only"]
-        is_unread = mark is True if options is None else callable(mark) and mark(options)
-        if explicit.get("eval") and field.name in explicit and is_unread:
+        if field.name in of_eval and is_unread(field):
             raise OptionError(
                 f"--{field.name} came with --eval, which trains nothing; drop one of them"
             )

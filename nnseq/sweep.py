@@ -10,7 +10,8 @@ data that all of them read, and the names of those that failed.
 
 The parts that read files read the same ones. To know what --data holds, --resume builds one of the
 finished parts, which takes as long as reading does, and compares its fingerprint with theirs; parts
-that are continued compare it themselves.
+that are continued compare it themselves. Where all are finished, --resume only draws and sums up
+again: that needs no --data, nor the parts' checkpoints unless the report reads them.
 
 A part is the run that `nnseq.train.run` makes of its options, to the bit, whatever ran before it in
 the same process, so that a sweep continued with --resume ends as one that was never stopped.
@@ -28,11 +29,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nnseq.backend import DeviceError
-from nnseq.checkpoint import previous_path, write_durably
+from nnseq.checkpoint import CheckpointError, previous_path, write_durably
 from nnseq.data.files import DataError
 from nnseq.options import OptionError, Options, differences
 from nnseq.plots import Panel, draw
-from nnseq.runs.folder import RunFolder, naming
+from nnseq.runs.folder import RunFolder, naming, read_summary
 from nnseq.runs.interrupt import Interrupted, Interrupts
 from nnseq.runs.report import summary_of_parts
 from nnseq.runs.settings import resolved, settings
@@ -129,7 +130,7 @@ def run_parts(experiment: str, options: SweepOptions, parts: Sequence[Part], fin
     except (OptionError, DeviceError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 2
-    except (DataError, OSError) as error:
+    except (CheckpointError, DataError, OSError) as error:
         print(f"{experiment}: {error}", file=sys.stderr)
         return 1
 
@@ -189,7 +190,7 @@ def _check_use(options: SweepOptions, parts: Sequence[Part]) -> None:
 
 
 def _has_run(part: Part) -> bool:
-    summary = _read_summary(part)
+    summary = read_summary(_folder(part) / "summary.json")
     return _has_checkpoint(part) or (summary is not None and summary["steps"] > 0)
 
 
@@ -198,27 +199,22 @@ def _has_checkpoint(part: Part) -> bool:
     return path.exists() or previous_path(path).exists()
 
 
-def _read_summary(part: Part) -> dict[str, Any] | None:
-    file = _folder(part) / "summary.json"
-    return dict(json.loads(file.read_text())) if file.exists() else None
-
-
 def _discard(part: Part) -> None:
     """Removes what an earlier run of the part left."""
     if _has_run(part):
         with _opened(part.options) as folder:
-            folder.start()
+            folder.start()  # a task's own leaves go when the part begins: only its task names them
 
 
 def _finished(parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
     """The summaries of the parts that have been trained to their end, by name.
 
     Raises:
-        OptionError: what is there was trained with other options.
+        OptionError: what is there was trained with other options, or cannot go on.
     """
     found = {}
     for part in parts:
-        summary, last_step = _read_summary(part), part.options.max_steps
+        summary, last_step = read_summary(_folder(part) / "summary.json"), part.options.max_steps
         if summary is None or not _has_run(part):
             continue
         faults = differences(part.options, summary["options"])
@@ -231,6 +227,12 @@ def _finished(parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
             )
         if summary["options"]["max_steps"] == last_step:
             found[part.name] = summary
+        elif not _has_checkpoint(part):
+            raise OptionError(
+                f"--resume: {_folder(part)} holds no checkpoint.h5 to continue from, only what is "
+                f"left of {summary['steps']} steps; put the file back, give the --max_steps of "
+                "before, or another --out"
+            )
     return found
 
 
@@ -240,6 +242,8 @@ def _check_data(parts: Sequence[Part], finished: Mapping[str, Mapping[str, Any]]
     if not reading:
         return
     options = reading[0].options
+    if len(finished) == len(parts) and getattr(options, "data", None) is None:
+        return
     with settings(options), closing(reading[0].build(options)) as task:
         came = task.data_note.fingerprint
     for part in reading:

@@ -70,8 +70,8 @@ class Task(ABC):
         steps_per_epoch: of a training set that ends; None where data is generated, or where epochs
             differ in length.
         data_note: which files are read, and the fingerprint that a resumed run must find again.
-        vocabulary: the fingerprint of what the ids stand for, that an evaluation must find again;
-            "" where there are none.
+        vocabulary: the fingerprint of what the ids stand for, that whoever loads the weights must
+            find again; "" where there are none.
         leaves: the names of the files that `leave` writes.
         waited: seconds that this process has waited for batches.
         is_finished: the recipe has reached its end, whatever `--max_steps` says; checkpointed.

@@ -31,6 +31,7 @@ from nnseq.backend import DeviceError, clear_report
 from nnseq.checkpoint import CheckpointError
 from nnseq.data.files import DataError
 from nnseq.machine import commit, keep_freed_memory
+from nnseq.nn.eval_mode import eval_mode
 from nnseq.optim.clipping import clip_grad_norm, clip_grad_value
 from nnseq.options import OptionError, Options, parse_save_every
 from nnseq.runs.finite import KEPT, NonFiniteError, bad_gradient, bad_parameter, check_numbers
@@ -103,7 +104,10 @@ def _run(experiment: str, options: O, build: Callable[[O], Task], interrupts: In
                 print(*first_lines(task, options), sep="\n")
             shown = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
             print(f"test set: {shown}", flush=True)
-        folder.write_summary(summary(experiment, options, task, position, metrics))
+        said = summary(experiment, options, task, position, metrics)
+        if options.resume:  # a summary is still there only if no step was left to take
+            said |= folder.origin()
+        folder.write_summary(said)
 
 
 def _train(
@@ -237,13 +241,11 @@ def evaluate(task: Task, folder: RunFolder) -> dict[str, float]:
     if best is not None:
         last = task.model.state_dict()
         task.model.load_state_dict(best.state)
-    task.model.eval()
     try:
-        with no_grad():
+        with eval_mode(task.model), no_grad():
             metrics = task.evaluate()
             task.leave(folder.path)
     finally:
-        task.model.train()
         if last is not None:
             task.model.load_state_dict(last)
     check_numbers("test set", metrics, "these parameters cannot be used")

@@ -99,7 +99,7 @@ def test_the_command_has_the_script_as_it_is_in_the_checkout(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", [str(checkout / "experiments" / "a.py"), "--out", "my runs"])
-    assert machine.command() == "experiments/a.py --out 'my runs'"
+    assert machine.command() == "python experiments/a.py --out 'my runs'"
     monkeypatch.setattr(sys, "argv", ["/usr/bin/pytest", "-q"])
     assert machine.command() == "pytest -q"
 

@@ -203,6 +203,7 @@ def test_eval_differences_lists_what_evaluation_depends_on_and_both_sides_know()
 class Adapting(Toy):
     adapts: bool = option(False, "evaluation takes steps as well")
     step: float = option(1.0, "of training", trains_only=lambda o: not o.adapts)
+    bound: float = option(9.0, "on it", same_eval=True, trains_only=lambda o: not o.adapts)
 
 
 def test_a_preset_may_set_what_is_of_training_alone_and_a_flag_may_not(
@@ -215,11 +216,24 @@ def test_a_preset_may_set_what_is_of_training_alone_and_a_flag_may_not(
     assert said == "toy: --step came with --eval, which trains nothing; drop one of them\n"
 
 
-def test_what_evaluation_reads_beside_another_option_must_then_be_that_of_training() -> None:
-    of_eval = ["--eval", "--load_weight", "x.h5", "--adapts", "--step", "2"]
-    options, stored = parse("toy", Adapting, of_eval), Adapting(step=3.0).as_dict()
-    assert eval_differences(options, stored) == ["--step is 2.0, it was trained with 3.0"]
+def test_what_belongs_to_the_model_beside_another_option_must_then_be_that_of_training() -> None:
+    options, stored = Adapting(adapts=True), Adapting(bound=3.0).as_dict()
+    assert eval_differences(options, stored) == ["--bound is 9.0, it was trained with 3.0"]
     assert eval_differences(dataclasses.replace(options, adapts=False), stored) == []
+
+
+def test_what_training_and_an_evaluation_read_may_differ_and_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    of_eval = ["--eval", "--load_weight", "x.h5", "--adapts", "--step", "2"]
+    options, stored = parse("toy", Adapting, of_eval), Adapting(step=3.0, lr=0.5).as_dict()
+    assert eval_differences(options, stored) == []
+    said = "not as in training: --step is 2.0, it was trained with 3.0\n"
+    assert capsys.readouterr().out == said
+    assert eval_differences(dataclasses.replace(options, adapts=False), stored) == []
+    assert eval_differences(dataclasses.replace(options, step=3.0), stored) == []
+    assert eval_differences(dataclasses.replace(options, bound=1.0), stored) != []
+    assert capsys.readouterr().out == ""
 
 
 def test_smoke_may_depend_on_what_is_given() -> None:

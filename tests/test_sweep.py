@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from nnseq import backend, plots, sweep
+from nnseq.checkpoint import CheckpointError
 from nnseq.data.files import DataError
 from nnseq.machine import command, commit
-from nnseq.options import OptionError
+from nnseq.options import OptionError, data_option
 from nnseq.plots import Panel
 from nnseq.sweep import Part, Report, Result, SweepOptions, run_parts
 from nnseq.task import DataNote
@@ -22,6 +23,11 @@ from tests.line_task import Line, LineOptions, result
 
 OWN = {"batch_size": 4, "log_every": 3, "save_every": "1000", "lr": 0.05, "max_steps": 10}
 NOISES = {"quiet": 0.0, "loud": 1.0}
+
+
+@dataclass(frozen=True)
+class FileOptions(LineOptions):
+    data: str | None = data_option()
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def parts(**changes: Any) -> list[Part]:
     return [
-        Part(name, "line", LineOptions(**{"noise": noise, **OWN, **changes}), Line)
+        Part(name, "line", FileOptions(**{"noise": noise, **OWN, **changes}), Line)
         for name, noise in NOISES.items()
     ]
 
@@ -216,7 +222,8 @@ def test_no_table_is_of_two_data_sets(tmp_path: Path, capsys: pytest.CaptureFixt
     assert sweep_of(tmp_path, built_by(reading("bbbb"), max_steps=12), resume=True) == 2
     changed = summary_in(tmp_path / "loud") | {"data_fingerprint": "cccc"}
     (tmp_path / "loud" / "summary.json").write_text(json.dumps(changed))
-    assert sweep_of(tmp_path, [quiet, loud], resume=True) == 2, "as two sweeps of before left it"
+    again = built_by(reading("aaaa"), data="numbers")
+    assert sweep_of(tmp_path, again, resume=True) == 2, "as two sweeps of before left it"
     assert "came, expected cccc, as" in capsys.readouterr().err
 
 
@@ -229,7 +236,7 @@ def test_the_summary_says_what_was_read_and_by_which_command(tmp_path: Path) -> 
     assert (summary["data"], summary["data_fingerprint"]) == ("numbers.bin", "aaaa")
     for name in NOISES:
         own = summary_in(tmp_path / "files" / name)
-        for key in ("data", "data_fingerprint", "data_wait"):
+        for key in ("data", "data_fingerprint", "data_wait", "commit"):
             assert summary["runs"][name][key] == own[key]
     assert sweep_of(tmp_path / "one", [quiet, loud._replace(build=Line)]) == 0
     summary = summary_in(tmp_path / "one")
@@ -244,14 +251,20 @@ def test_a_summary_without_its_checkpoint_is_a_run_too(
     assert sweep_of(tmp_path, built_by(reading("aaaa"))) == 0
     for path in tmp_path.glob("*/*.h5"):
         path.unlink()
-    other = built_by(reading("bbbb"))
+    other = built_by(reading("bbbb"), data="numbers")
     assert sweep_of(tmp_path, other) == 2
     assert "already holds runs" in capsys.readouterr().err
     assert sweep_of(tmp_path, other, resume=True) == 2
     assert "came, expected aaaa" in capsys.readouterr().err
     assert sweep_of(tmp_path, built_by(reading("aaaa")), resume=True) == 0
     assert "quiet is finished" in capsys.readouterr().out
-    assert sweep_of(tmp_path, built_by(reading("aaaa"), max_steps=12), resume=True) == 0, "anew"
+    before = (tmp_path / "quiet" / "summary.json").read_bytes()
+    assert sweep_of(tmp_path, built_by(reading("aaaa"), max_steps=12), resume=True) == 2
+    assert capsys.readouterr().err == (
+        f"lines: --resume: {tmp_path / 'quiet'} holds no checkpoint.h5 to continue from, only what "
+        "is left of 10 steps; put the file back, give the --max_steps of before, or another --out\n"
+    )
+    assert (tmp_path / "quiet" / "summary.json").read_bytes() == before
     stopped = [other[0]._replace(build=stopping(5, interrupt)), other[1]]
     assert sweep_of(tmp_path, stopped, overwrite=True) == 130
     assert not (tmp_path / "loud" / "summary.json").exists(), "of the sweep before"
@@ -268,8 +281,23 @@ def test_files_that_cannot_be_read_when_a_sweep_goes_on_are_one_line(
 
     assert sweep_of(tmp_path, built_by(reading("aaaa"))) == 0
     capsys.readouterr()
-    assert sweep_of(tmp_path, built_by(broken), resume=True) == 1
+    assert sweep_of(tmp_path, built_by(broken, data="numbers"), resume=True) == 1
     assert capsys.readouterr().err == "lines: train.gz is broken\n"
+    assert sweep_of(tmp_path, built_by(broken), resume=True) == 0, "nothing is left to read for"
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_report_that_cannot_read_a_checkpoint_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: Any) -> Report:
+        raise CheckpointError("checkpoint.h5 is broken")
+
+    assert sweep_of(tmp_path, parts()) == 0
+    capsys.readouterr()
+    options = SweepOptions(out=str(tmp_path), threads=1, resume=True)
+    assert run_parts("lines", options, parts(threads=1), broken) == 1
+    assert capsys.readouterr().err == "lines: checkpoint.h5 is broken\n"
 
 
 def test_a_sweep_evaluates_and_loads_no_single_model() -> None:

@@ -14,6 +14,7 @@ from nnseq.nn.linear import Linear
 from nnseq.optim import Adam
 from nnseq.runs.folder import RunFolder
 from nnseq.task import streams
+from nnseq.train import evaluate
 from tests.line_task import Line, LineOptions, one_line, options_for, result, rows, train
 
 # ---- the files of a run ------------------------------------------------------------------------
@@ -109,6 +110,25 @@ def test_evaluation_is_in_eval_mode_and_training_goes_on_in_train_mode(tmp_path:
     assert built[0].model.is_training
 
 
+def test_a_model_is_after_evaluation_and_after_its_failure_in_the_mode_of_before(
+    tmp_path: Path,
+) -> None:
+    class Failing(Line):
+        def leave(self, folder: Path) -> None:
+            raise KeyError
+
+    options = options_for(tmp_path)
+    for is_training in (False, True):
+        with RunFolder(options) as folder:
+            task, failing = Line(options), Failing(options)
+            for model in (task.model, failing.model):
+                model.is_training = is_training
+            evaluate(task, folder)
+            with pytest.raises(KeyError):
+                evaluate(failing, folder)
+        assert (task.model.is_training, failing.model.is_training) == (is_training, is_training)
+
+
 # ---- continuing --------------------------------------------------------------------------------
 
 
@@ -128,6 +148,23 @@ def test_resume_cuts_metrics_back_to_the_checkpoint(tmp_path: Path) -> None:
         file.write('{"step": 9, "loss": 1.0, "seconds": 1.0}\n{"step": 12, "lo')
     assert train(tmp_path / "parts", max_steps=12, resume=True) == 0
     assert result(tmp_path / "parts") == result(tmp_path / "whole")
+
+
+def test_a_run_that_is_over_keeps_the_commit_and_the_command_that_trained_it(
+    tmp_path: Path,
+) -> None:
+    def said() -> dict[str, Any]:
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        return {name: summary[name] for name in ("commit", "command", "metrics")}
+
+    train(tmp_path, max_steps=7)
+    own = said()
+    before = {"commit": "v1-3-gabc", "command": "line.py --max_steps 7", "metrics": {}}
+    (tmp_path / "summary.json").write_text(json.dumps(before))
+    assert train(tmp_path, max_steps=7, resume=True) == 0
+    assert said() == before | {"metrics": own["metrics"]}
+    assert train(tmp_path, max_steps=8, resume=True) == 0
+    assert said() | {"metrics": own["metrics"]} == own
 
 
 def test_resume_cuts_metrics_back_even_where_no_step_is_left(tmp_path: Path) -> None:

@@ -210,9 +210,8 @@ ZONEOUT = {"zoneout_h", "zoneout_c"}
         (
             "char_ptb",
             "LanguageOptions",
-            {"batching", "seq_len", "p_drop_igate", "ogate_zoneout", "zoneout_masks", "forget_bias"}
-            | NETWORK
-            | ZONEOUT,
+            {"batching", "seq_len", "variable_len", "p_drop_igate", "ogate_zoneout", "forget_bias"}
+            | {"MAG", "U_bound", *NETWORK, *ZONEOUT},
         ),
     ],
 )

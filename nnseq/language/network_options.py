@@ -119,13 +119,21 @@ class NetworkOptions(ModelOptions):
         same_eval=True,
     )
     MAG: float | None = by_model(
-        "U_bound = MAG^(1/seq_len)", of(INDRNN, 2.0), above=0, trains_only=without_dynamic_eval
+        "U_bound = MAG^(1/seq_len)",
+        of(INDRNN, 2.0),
+        above=0,
+        same_eval=True,
+        trains_only=without_dynamic_eval,
     )
     act: str | None = by_model(
         "activation", of(INDRNN, "relu"), choices=ACTIVATIONS, same_eval=True
     )
     U_bound: float | None = by_model(
-        "bound on |u|; 0: by --MAG", of(INDRNN, 0.0), low=0, trains_only=without_dynamic_eval
+        "bound on |u|; 0: by --MAG",
+        of(INDRNN, 0.0),
+        low=0,
+        same_eval=True,
+        trains_only=without_dynamic_eval,
     )
     small_norm_init: bool | None = by_model(
         "He's uniform input weights, gamma 0.1", of(INDRNN, False), negatable=True, trains_only=True
@@ -139,7 +147,7 @@ class NetworkOptions(ModelOptions):
         "P(c keeps its old value)", {"lstm": 0.0}, low=0, high=1, same_eval=True
     )
     zoneout_masks: str | None = by_model(
-        "of zoneout", of(RECURRENT, "fresh"), choices=("fresh", "shared", "static"), same_eval=True
+        "of zoneout", of(RECURRENT, "fresh"), choices=("fresh", "shared", "static")
     )
     p_drop_igate: float | None = by_model(
         "P(what a step writes is dropped)", of(("lstm", "gru"), 0.0), low=0, high=1, same_eval=True

@@ -94,6 +94,7 @@ class LanguageOptions(NetworkOptions):
         of(INDRNN, True),
         others=False,
         negatable=True,
+        same_eval=True,
         trains_only=lambda o: o.zoneout_masks != "static",
     )
     reset_every: int | None = by_model(
@@ -208,10 +209,10 @@ class LanguageOptions(NetworkOptions):
         super().check()
         check_min_lr(self)
         asked = "--sample" if self.sample else "--dynamic_eval" if self.dynamic_eval else ""
-        if asked and self.max_steps == 0 and not (self.resume or self.eval):
+        ends = [f"--{name} 0" for name in ("max_steps", "epochs") if getattr(self, name) == 0]
+        if asked and ends and not (self.resume or self.eval):
             raise OptionError(
-                f"{asked} came with --max_steps 0, after which nothing is evaluated; drop one of "
-                "them"
+                f"{asked} came with {ends[0]}, after which nothing is evaluated; drop one of them"
             )
         if self.model in INDRNN and self.batch_size == 1 and not self.eval:
             raise OptionError(
@@ -255,6 +256,7 @@ def smoke_values(given: Mapping[str, Any]) -> dict[str, Any]:
     values = SMOKE | SMOKE_SIZES[model]
     if given.get("embed_size", model in INDRNN):
         values["embed_size"] = 24
-    if given.get("max_steps") != 0:  # else there is no end of training to sample at
+    # Without a step there is no end of training to sample at.
+    if all(given.get(name) != 0 for name in ("max_steps", "epochs", "sample")):
         values |= SMOKE_SAMPLE
     return values

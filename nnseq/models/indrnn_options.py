@@ -78,7 +78,7 @@ class IndRNNOptions(Value):
         if self.bn_steps is not None:
             check_size("IndRNNOptions", "bn_steps", self.bn_steps)
         check_choice("IndRNNOptions", "bn_eval", self.bn_eval, ("running", "batch"))
-        if self.bn is None:
+        if self.bn is None:  # said here already, before any part is made
             bn_eval = self.bn_eval if self.bn_eval != "running" else None
             because = "bn is None; name its place"
             refuse_unused("IndRNNOptions", because, bn_steps=self.bn_steps, bn_eval=bn_eval)

@@ -138,7 +138,8 @@ def backward_reference(
         dbias = Σ dy,   dgain = r Σ dy ∘ (x - m)
         dx = gain r ∘ (dy - (w (x - m)) ∘ (r dgain) - w dbias)                      (4)
 
-    A row that does not count has w = 0, so any finite numbers may stand there.
+    A row that does not count has w = 0: whatever stands there has no part in dx, as long as x - m
+    and dy ∘ (x - m) are finite.
 
     Args:
         x, gain, mask, eps: as in forward. m, v: what it returned.

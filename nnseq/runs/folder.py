@@ -132,6 +132,11 @@ class RunFolder:
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
+    def origin(self) -> dict[str, Any]:
+        """By which commit and command the summary that is there came about; {} where none is."""
+        found = read_summary(self.summary) or {}
+        return {name: found[name] for name in ("commit", "command") if name in found}
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes summary.json as a whole.
 
@@ -173,6 +178,22 @@ class RunFolder:
         return OptionError(
             f"--out: {self.path} cannot be used: {reason}; name a folder that only this run writes"
         )
+
+
+def read_summary(path: Path) -> dict[str, Any] | None:
+    """What a summary.json holds; None where there is none.
+
+    Raises:
+        OptionError: it is not one of ours.
+    """
+    if not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (TypeError, ValueError):
+        raise OptionError(
+            f"{path}: it holds no JSON object, expected a summary of a run; remove it"
+        ) from None
 
 
 @contextmanager

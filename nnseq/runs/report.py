@@ -59,7 +59,7 @@ def summary_of_parts(
         failed: the names of the others.
     """
     counts, data = ("params", "steps", "seconds"), ("data", "data_fingerprint")
-    shown = (*counts, *data, "data_wait", "metrics", "kernels")
+    shown = (*counts, *data, "data_wait", "metrics", "kernels", "commit")
     of_parts = list(summaries.values())
     total = {k: sum(s[k] for s in of_parts) for k in counts}
     same = {

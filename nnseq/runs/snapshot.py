@@ -146,7 +146,7 @@ def load_weights(path: str | os.PathLike[str], task: Task, options: Options | No
     Raises:
         CheckpointError: the file is damaged, or of another model: every wrong name is listed.
         OptionError: options that evaluation depends on differ, all of them are listed; or what ids
-            stand for does.
+            stand for does, where the file says it and, in training, the task too.
     """
     tree, attributes = read(path)
     try:
@@ -160,11 +160,12 @@ def load_weights(path: str | os.PathLike[str], task: Task, options: Options | No
             f"{'; '.join(faults)}; give the values of its training"
         )
     trained = attributes.get("vocabulary") or task.vocabulary  # a file need not say
-    if options is not None and trained != task.vocabulary:
+    subject, came = "--load_weight" if options is None else "--eval", task.vocabulary
+    if came != trained and (came or options is not None):  # without steps no text need be read
         raise OptionError(
-            f"--eval: a vocabulary with the fingerprint {task.vocabulary or '(none)'} came, "
-            f"expected {trained}, as {os.fspath(path)} was trained on: the ids of --data stand for "
-            "other tokens; name the folder with the text of its training"
+            f"{subject}: a vocabulary with the fingerprint {came or '(none)'} came, expected "
+            f"{trained}, as {os.fspath(path)} was trained on: the ids of --data stand for other "
+            "tokens; name the folder with the text of its training"
         )
     return int(attributes.get("step", 0))
 

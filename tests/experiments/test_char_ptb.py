@@ -136,9 +136,11 @@ def test_dynamic_evaluation_needs_what_it_reads_of_training(
     file = ["--eval", "--load_weight", tmp_path / "run" / "checkpoint.h5"]
     again = run_main(main, tmp_path / "again", *argv, *steps, *file)["metrics"]
     assert again == trained
-    said = "--batch_size is 128, it was trained with 4; --clip_value is 10.0, it was trained with "
-    error = checks.refusal(main, [*argv, *file, "--out", tmp_path / "eval"], 2, said, capsys)
-    assert "--U_bound is 0.99, it was trained with 0.5" in error
+    said = "--U_bound is 0.99, it was trained with 0.5; give the values of its training"
+    checks.refusal(main, [*argv, *file, "--out", tmp_path / "eval"], 2, said, capsys)
+    run_main(main, tmp_path / "eval", *argv, "--U_bound", 0.5, "--batch_size", 5, *file)
+    said = "--batch_size is 5, it was trained with 4; --clip_value is 10.0, it was trained with "
+    assert f"not as in training: {said}0.0001\n" in capsys.readouterr().out
 
 
 RESUMED: dict[str, list[object]] = {

@@ -59,7 +59,7 @@ TEXT = [
                 ["--hidden_size", 9], ["--num_layers", 2], ["--embed_size", 5],
                 ["--tied"], ["--no_learn_states"], ["--batching", "streams"], ["--seq_len", 9],
                 ["--zoneout_h", 0.3], ["--zoneout_c", 0.3], ["--p_drop_igate", 0.3],
-                ["--ogate_zoneout"], ["--zoneout_masks", "shared"], ["--forget_bias", 0],
+                ["--ogate_zoneout"], ["--zoneout_masks", "static"], ["--forget_bias", 0],
                 ["--eval_batch_size", 5], ["--test_batch_size", 5], ["--sample", 9],
                 ["--dtype", "float64"], ["--batch_size", 3], ["--clip_value", 1],
             ),
@@ -280,11 +280,14 @@ def test_every_other_option_is_refused_or_changes_what_comes_out(
     assert isinstance(unchanged, tuple)
     capsys.readouterr()
     found = tried(script(experiment)["main"], [*argv, *option], tmp_path)
-    error = capsys.readouterr().err
+    told, error = capsys.readouterr()
+    flag = str(option[0]).replace("--no_", "--")
+    of_steps = beside == DYNAMIC and flag in ("--batch_size", "--clip_value")
     if isinstance(found, tuple):
         assert found != unchanged
+        assert (f"not as in training: {flag} is " in told) == of_steps
         return
-    flag = str(option[0]).replace("--no_", "--")
+    assert not of_steps, error
     reasons = (f"{flag} came with --eval", "it was trained with", "holds another model")
     assert any(reason in error for reason in reasons), error
     assert error.count("\n") == 1
@@ -299,3 +302,11 @@ def test_weights_that_fit_another_model_too_are_not_taken_for_its_own(
     flags = [*argv, "--model", "rnn", "--out", tmp_path]
     said = "--model is rnn, it was trained with irnn"
     checks.refusal(script("adding")["main"], flags, 2, said, capsys)
+
+
+def test_fresh_and_shared_masks_are_the_same_in_evaluation(
+    evaluated: Callable[..., tuple[Flags, Any]], tmp_path: Path
+) -> None:
+    argv, unchanged = evaluated("char_ptb", 0, ())
+    flags = [*argv, "--zoneout_masks", "shared"]
+    assert tried(script("char_ptb")["main"], flags, tmp_path) == unchanged

@@ -55,9 +55,10 @@ def test_options_that_do_not_go_together_are_refused(values: dict[str, object], 
     assert "\n" not in str(refused.value)
 
 
-def test_dynamic_evaluation_reads_the_bound_on_u_and_no_other_evaluation_does() -> None:
+def test_dynamic_evaluation_reads_what_shapes_its_steps_and_no_other_evaluation_does() -> None:
     fields = LanguageOptions.__dataclass_fields__
     for name in ("U_bound", "MAG", "clip_value", "batch_size"):
+        assert fields[name].metadata["same_eval"] == (name in ("U_bound", "MAG"))
         trains_only = fields[name].metadata["trains_only"]
         assert trains_only(LanguageOptions(model="indrnn_plain"))
         assert not trains_only(LanguageOptions(model="indrnn_plain", dynamic_eval=True))

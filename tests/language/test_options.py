@@ -82,6 +82,8 @@ def test_every_condition_is_of_use() -> None:
         ({"patience": 2, "min_lr": 1.0}, "--min_lr 1 came with --lr 0.002"),
         ({"sample": 9, "max_steps": 0}, "--sample came with --max_steps 0, after which nothing is"),
         ({"dynamic_eval": True, "max_steps": 0}, "--dynamic_eval came with --max_steps 0, after"),
+        ({"sample": 9, "epochs": 0}, "--sample came with --epochs 0, after which nothing is"),
+        ({"dynamic_eval": True, "epochs": 0}, "--dynamic_eval came with --epochs 0, after"),
         (
             {"zoneout_c": 0.1, "zoneout_masks": "static", "seq_len": 9, "dynamic_eval": True},
             "--dynamic_len 20 came with --zoneout_masks static of --seq_len 9",
@@ -109,9 +111,12 @@ def test_smoke_makes_every_model_small_and_explicit_flags_win(model: str) -> Non
     assert (smoke.growth_rate or 0) <= 4
     assert smoke.embed_size <= 24
     assert parsed("--smoke", "--temperature", "0.5").temperature == 0.5, "it makes a sample"
-    assert parsed("--smoke", "--max_steps", "0").sample == 0
+    for flag in ("--max_steps", "--epochs", "--sample"):
+        none = parsed("--smoke", flag, "0")
+        assert (none.sample, none.temperature) == (0, None)
 
 
 def test_without_a_step_a_resumed_run_and_an_evaluation_still_sample() -> None:
     for more in ({"resume": True}, {"eval": True, "load_weight": "x.h5"}):
-        assert LanguageOptions(max_steps=0, sample=9, dynamic_eval=True, **more).sample == 9
+        for end in ({"max_steps": 0}, {"epochs": 0}):
+            assert LanguageOptions(sample=9, dynamic_eval=True, **end, **more).sample == 9

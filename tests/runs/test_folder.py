@@ -11,7 +11,8 @@ import pytest
 
 from nnseq.classification.task import ClassificationTask
 from nnseq.language.task import LanguageTask
-from nnseq.runs.folder import RunFolder
+from nnseq.options import OptionError
+from nnseq.runs.folder import RunFolder, read_summary
 from nnseq.task import Task
 from tests.line_task import options_for
 
@@ -54,3 +55,14 @@ def test_whenever_a_start_is_killed_no_summary_is_left_of_weights_that_are_gone(
 def test_a_task_names_every_file_that_it_leaves(task: type[Task]) -> None:
     named = re.findall(r'folder / "([^"]+)"', inspect.getsource(task.leave))
     assert sorted(named) == sorted(task.leaves)
+
+
+@pytest.mark.parametrize("text", ["", "{", "3", "[1]"])
+def test_a_summary_that_is_no_json_object_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "summary.json"
+    assert read_summary(path) is None
+    path.write_text(text)
+    with pytest.raises(OptionError, match=r"summary\.json: it holds no JSON object.*remove it"):
+        read_summary(path)
+    path.write_text('{"steps": 3}')
+    assert read_summary(path) == {"steps": 3}

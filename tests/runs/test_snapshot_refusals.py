@@ -52,7 +52,7 @@ def test_a_run_goes_on_with_the_same_data_only(
 # ---- looks -------------------------------------------------------------------------------------
 
 
-def test_evaluation_needs_the_vocabulary_of_training_and_a_saved_model_has_none(
+def test_a_model_goes_on_with_the_vocabulary_of_its_training_and_a_saved_one_has_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def spelled(ids: str) -> type[Line]:
@@ -66,17 +66,22 @@ def test_evaluation_needs_the_vocabulary_of_training_and_a_saved_model_has_none(
     for name in ("checkpoint.h5", "best.h5"):
         file = str(tmp_path / "run" / name)
         capsys.readouterr()
-        for came in ("bbbb", ""):
-            assert train(**given, build=spelled(came), load_weight=file) == 2
+        more: dict[str, Any] = {"out": tmp_path / "more", "max_steps": 2, "overwrite": True}
+        for flag, came in (("eval", "bbbb"), ("eval", ""), ("load_weight", "bbbb")):
+            use = given if flag == "eval" else more
+            assert train(**use, build=spelled(came), load_weight=file) == 2
             assert one_line(capsys) == (
-                f"line: --eval: a vocabulary with the fingerprint {came or '(none)'} came, "
+                f"line: --{flag}: a vocabulary with the fingerprint {came or '(none)'} came, "
                 f"expected aaaa, as {file} was trained on: the ids of --data stand for other "
                 "tokens; name the folder with the text of its training\n"
             )
-        assert train(**given, build=spelled("aaaa"), load_weight=file) == 0
-        assert train(tmp_path / "more", spelled("bbbb"), max_steps=0, load_weight=file) == 0
+        for use in (given, more):
+            assert train(**use, build=spelled("aaaa"), load_weight=file) == 0
+        built = more | {"max_steps": 0}
+        assert train(**built, build=spelled(""), load_weight=file) == 0, "no text was read"
     nnseq.save(Line(options_for(tmp_path)).model, tmp_path / "saved.h5")
-    assert train(**given, build=spelled("bbbb"), load_weight=str(tmp_path / "saved.h5")) == 0
+    for use in (given, more):
+        assert train(**use, build=spelled("bbbb"), load_weight=str(tmp_path / "saved.h5")) == 0
 
 
 @dataclass(frozen=True)
