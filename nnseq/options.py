@@ -267,25 +267,32 @@ def differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def eval_differences(options: Options, stored: Mapping[str, Any]) -> list[str]:
-    """Lists the options without which a model is not what was trained, where they differ.
+class EvalDifferences(typing.NamedTuple):
+    """In which options an evaluation differs from the training of its model.
 
-    If none does, one line on standard output tells of those that training and this evaluation read,
-    each with a value of its own: what a run's own evaluation came to has that of training.
+    Attributes:
+        faults: without these the model is not what was trained.
+        others: training reads these and the evaluation too, each with a value of its own: what a
+            run's own evaluation came to has that of training.
     """
-    faults, others = [], []
+
+    faults: list[str]
+    others: list[str]
+
+
+def eval_differences(options: Options, stored: Mapping[str, Any]) -> EvalDifferences:
+    """Lists where the options of an evaluation are not those stored with a model."""
+    found = EvalDifferences([], [])
     for field in dataclasses.fields(options):
         name, own, rules = field.name, getattr(options, field.name), field.metadata
         if name not in stored or own == stored[name] or _is_unread(field, options):
             continue
         said = f"--{name} is {own}, it was trained with {stored[name]}"
         if rules["same_eval"]:
-            faults.append(said)
+            found.faults.append(said)
         elif callable(rules["trains_only"]):
-            others.append(said)
-    if others and not faults:
-        print(f"not as in training: {'; '.join(others)}")
-    return faults
+            found.others.append(said)
+    return found
 
 
 def _is_unread(field: dataclasses.Field[Any], options: Options) -> bool:

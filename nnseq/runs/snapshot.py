@@ -153,12 +153,15 @@ def load_weights(path: str | os.PathLike[str], task: Task, options: Options | No
         load_arrays(task.model, tree)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{os.fspath(path)}: holds another model: {error}") from error
-    faults = [] if options is None else eval_differences(options, attributes.get("options", {}))
-    if faults:
-        raise OptionError(
-            f"--eval: the model of {os.fspath(path)} would not be the one that was trained: "
-            f"{'; '.join(faults)}; give the values of its training"
-        )
+    if options is not None:
+        faults, others = eval_differences(options, attributes.get("options", {}))
+        if faults:
+            raise OptionError(
+                f"--eval: the model of {os.fspath(path)} would not be the one that was trained: "
+                f"{'; '.join(faults)}; give the values of its training"
+            )
+        if others:
+            print(f"not as in training: {'; '.join(others)}")
     trained = attributes.get("vocabulary") or task.vocabulary  # a file need not say
     subject, came = "--load_weight" if options is None else "--eval", task.vocabulary
     if came != trained and (came or options is not None):  # without steps no text need be read
